@@ -34,6 +34,7 @@ enum class Wait : std::uint8_t {
     ceiling = 20,
     pace = 21,
     order = 22,
+    moving = 23,
 };
 
 struct WaitName {
@@ -65,6 +66,7 @@ inline constexpr WaitName wait_names[] = {
     {Wait::ceiling,        "ceiling",             "the end of a delivery to its servers, which take no more at once",               "smtp_peer_rules (host ... sessions)", ""},
     {Wait::pace,           "pace",                "the pause between mails that its servers ask for",                               "smtp_peer_rules (host ... rate)", ""},
     {Wait::order,          "order",               "an operator, who ordered that for its destination",                              "", "posthorn resume {order}"},
+    {Wait::moving,         "moving",              "the other instance that it is being handed to: is it there?",                    "", "repeat posthorn hand-over; or, where that queue is lost: posthorn hand-over --take-back"},
     {Wait::expiry,         "expiry",              "its return to the sender: it was forced to expire",                              "", ""},
 };
 // clang-format on

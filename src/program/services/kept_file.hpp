@@ -1,4 +1,5 @@
-// services/kept_file.hpp: what qmgr keeps in files of its own beside the queue's database: operators' orders (`orders`), who hands mail in (`accounts`).
+// services/kept_file.hpp: what qmgr keeps in files of its own beside the queue's database: operators' orders (`orders`), who hands mail in (`accounts`), where
+//          messages are bound for (`moving`).
 // Why      a file of its own: an order is in force when it is on stable storage, which memory's files are not when they are told, and holds although the
 //          database was damaged and salvaged; and a queue keeps the format that the program before this one can read.
 // Shape    "posthorn NAME 1 HASH", a line feed, one message of handoff. Written whole beside the old one, synced, renamed over it, the folder synced.
@@ -8,6 +9,7 @@
 #include "async/async.hpp"
 #include "base/error.hpp"
 #include "handoff/accounts.pb.h"
+#include "handoff/moving.pb.h"
 #include "handoff/orders.pb.h"
 #include "spool/file_ops.hpp"
 
@@ -86,6 +88,7 @@ private:
 
 using OrderFile = Kept<handoff::StoredOrders>;
 using AccountFile = Kept<handoff::StoredAccounts>;
-inline constexpr KeptFile::Form order_file{"orders", 4 << 20}, account_file{"accounts", 256 << 20};
+using MovingFile = Kept<handoff::StoredMoving>;
+inline constexpr KeptFile::Form order_file{"orders", 4 << 20}, account_file{"accounts", 256 << 20}, moving_file{"moving", 1 << 20};
 
 }  // namespace posthorn::services

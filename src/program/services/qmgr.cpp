@@ -26,6 +26,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 
@@ -117,7 +118,7 @@ private:
 class QueueService final : public process::Work {
 public:
     QueueService(process::Service& service, spool::FileOps& files, std::unique_ptr<spool::Spool> store)
-        : service_(service), log_(service.log()), order_file_(files, order_file), account_file_(files, account_file), store_(std::move(store)),
+        : service_(service), log_(service.log()), order_file_(files, order_file), account_file_(files, account_file), moving_file_(files, moving_file), store_(std::move(store)),
           resolver_(service.executor(), log_), delivery_processes_(service.executor(), [this](std::uint32_t process) { queue_.parted(process); }),
           tasks_(service.executor()), restraints_(service, [this](std::vector<std::string> sets, bool all) { queue_.lift(std::move(sets), all); }),
           dispatcher_(tasks_), queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_),
@@ -146,6 +147,10 @@ public:
             Frame::verdicts, [this](handoff::Verdicts verdicts) { return queue_.late_verdicts(std::move(verdicts)); });
         dispatcher_.on<handoff::SitesQuestion, handoff::SitesReply>(
             Frame::sites, [this](handoff::SitesQuestion question) { return queue_.sites(std::move(question)); });
+        dispatcher_.on<handoff::HandOver, handoff::HandOverReply>(Frame::hand_over,
+                                                                  [this](handoff::HandOver asked) { return queue_.hand_over(std::move(asked)); });
+        dispatcher_.on<handoff::TakeOver, handoff::TakeOverReply>(Frame::take_over,
+                                                                  [this](handoff::TakeOver asked) { return queue_.take_over(std::move(asked)); });
         dispatcher_.on<handoff::QueueCommand, handoff::QueueReply>(Frame::queue_command,
                                                                    [this](handoff::QueueCommand command) { return command_(std::move(command)); });
     }
@@ -163,6 +168,11 @@ public:
         if (!accounts.trouble.empty())
             log_.error("who hands mail in, and what operators decided about that, cannot be read, and is counted anew: {}", accounts.trouble);
         queue_.restore_accounts(accounts.message);
+        MovingFile::Found moving = moving_file_.read();
+        if (!moving.trouble.empty())
+            log_.error("where messages were bound for cannot be read: {}", moving.trouble);
+        queue_.restore_moving(std::move(moving.message));
+        queue_.keep_moving = [this](handoff::StoredMoving wanted) { return moving_file_.write(std::move(wanted)); };
         queue_.on_restraint = [this](const std::string& set, const std::optional<peers::Restraint>& kept) { restraints_.keep(set, kept); };
         delivery_processes_.expect(living);
         return queue_.open(std::move(living), [log = log_](Error error) { end_at_once(log, "read the queue", error); });
@@ -297,7 +307,7 @@ private:
     {
         return [this, channel = std::move(channel)](ipc::Incoming incoming) {
             if ((incoming.kind == static_cast<ipc::Kind>(Frame::queue_command) && !may_command(channel, incoming)) ||
-                (incoming.kind == static_cast<ipc::Kind>(Frame::sites) && !is_ours(channel)))
+                (is_the_owners(incoming.kind) && !is_ours(channel)))
                 return incoming.responder.fail(Error{"permission denied", "5.7.1"});
             if (incoming.kind != static_cast<ipc::Kind>(Frame::hello))
                 return dispatcher_.dispatch(std::move(incoming));
@@ -322,6 +332,12 @@ private:
         case QueueCommand::STATUS: return true;
         default: return is_ours(connection);
         }
+    }
+
+    static bool is_the_owners(ipc::Kind kind)
+    {
+        return std::ranges::any_of(std::array{Frame::sites, Frame::hand_over, Frame::take_over},
+                                   [=](Frame each) { return kind == static_cast<ipc::Kind>(each); });
     }
 
     static bool is_ours(const std::weak_ptr<ipc::Channel>& connection)
@@ -431,6 +447,7 @@ private:
     SystemClock clock_;
     OrderFile order_file_;
     AccountFile account_file_;
+    MovingFile moving_file_;
     std::unique_ptr<spool::Spool> store_;
     ResolveLink resolver_;
     WorkerRegistry workers_;

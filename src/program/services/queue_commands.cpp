@@ -49,15 +49,27 @@ awaitable<Result<QueueReply>> QueueManager::command(QueueCommand command)
     const QueueCommand::Verb verb = command.verb();
     const std::uint64_t offset = command.offset();
     CO_TRY(auto leases, co_await named(std::move(command)));
+    if (verb == QueueCommand::CAT)
+        co_return co_await cat(std::move(leases), offset);
+    const std::string left_alone = without_leaving(leases);
+    CO_TRY(reply, co_await change(verb, std::move(leases)));
+    reply.set_text(left_alone + reply.text());
+    co_return reply;
+}
+
+awaitable<Result<QueueReply>> QueueManager::change(QueueCommand::Verb verb, std::vector<spool::Lease> leases)
+{
     switch (verb) {
-    case QueueCommand::DELETE: co_return co_await remove(std::move(leases));
-    case QueueCommand::HOLD: co_return co_await hold(std::move(leases));
-    case QueueCommand::RELEASE: co_return co_await release(std::move(leases));
-    case QueueCommand::EXPIRE: co_return co_await expire(std::move(leases), false);
-    case QueueCommand::EXPIRE_RELEASE: co_return co_await expire(std::move(leases), true);
-    case QueueCommand::REQUEUE: co_return co_await requeue(std::move(leases));
-    case QueueCommand::CAT: co_return co_await cat(std::move(leases), offset);
-    default: co_return Error{fmt::format("queue command {} is not served here", static_cast<int>(verb)), "5.5.1"};
+    case QueueCommand::DELETE: return remove(std::move(leases));
+    case QueueCommand::HOLD: return hold(std::move(leases));
+    case QueueCommand::RELEASE: return release(std::move(leases));
+    case QueueCommand::EXPIRE: return expire(std::move(leases), false);
+    case QueueCommand::EXPIRE_RELEASE: return expire(std::move(leases), true);
+    case QueueCommand::REQUEUE: return requeue(std::move(leases));
+    default:
+        return [](int number) -> awaitable<Result<QueueReply>> {
+            co_return Error{fmt::format("queue command {} is not served here", number), "5.5.1"};
+        }(static_cast<int>(verb));
     }
 }
 
@@ -202,19 +214,23 @@ awaitable<Result<QueueReply>> QueueManager::hold(std::vector<spool::Lease> lease
     QueueReply reply;
     std::erase_if(leases, [this](const spool::Lease& lease) { return held_.contains(lease.key); });
     CO_TRY(const auto changed, co_await store_.alter(leases, {.hold = true, .expire = {}, .next_try = {}}));
-    for (const spool::Lease& lease : leases) {
-        held_.insert(lease.key);
-        count_place(lease.key);
-        deferred_.forget(lease.key);
-        looked_at_.erase(lease.key);
-        held_up_no_more(lease.key);
-        // What is in flight ends; what waits for its turn is taken back, here and there.
-        call_back(lease.key);
-        if (active_.contains(lease.key) && scheduler_.is_active(lease.key) && scheduler_.withdraw(lease.key))
-            tasks_.spawn(round_done(lease.key));
-    }
+    for (const spool::Lease& lease : leases)
+        stop_here(lease.key);
     reply.set_count(changed);
     co_return reply;
+}
+
+/// It is on hold from here on. What is in flight ends; what waits for its turn is taken back, here and there.
+void QueueManager::stop_here(Key key)
+{
+    held_.insert(key);
+    count_place(key);
+    deferred_.forget(key);
+    looked_at_.erase(key);
+    held_up_no_more(key);
+    call_back(key);
+    if (active_.contains(key) && scheduler_.is_active(key) && scheduler_.withdraw(key))
+        tasks_.spawn(round_done(key));
 }
 
 awaitable<Result<QueueReply>> QueueManager::release(std::vector<spool::Lease> leases)

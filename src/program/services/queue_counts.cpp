@@ -78,6 +78,8 @@ void QueueManager::count(handoff::CountersReply& reply) const
     handoff::count(reply, qmgr_bounced, counts_.bounced);
     handoff::count(reply, qmgr_removed, counts_.removed);
     handoff::count(reply, qmgr_refused_to_client, counts_.refused_to_client);
+    handoff::count(reply, qmgr_handed_over, counts_.handed_over);
+    handoff::count(reply, qmgr_taken_over, counts_.taken_over);
     handoff::count(reply, qmgr_attempts, counts_.attempts);
     handoff::count(reply, qmgr_active, active());
     handoff::count(reply, qmgr_waiting, waiting());

@@ -240,7 +240,11 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
             waiting.set_trouble(schedule::order_text(*order));
             until(WallTime{std::chrono::microseconds{order->until()}});
         };
-        if (held_.contains(key))
+        if (leaving_.contains(key)) {
+            is(Wait::moving);
+            waiting.set_since(moving_.since());
+            waiting.set_trouble(leaving_text());
+        } else if (held_.contains(key))
             is(Wait::hold);
         else if (stored.expire || expiring_.contains(key))
             is(Wait::expiry);

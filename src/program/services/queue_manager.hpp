@@ -10,6 +10,7 @@
 #include "async/async.hpp"
 #include "base/clock.hpp"
 #include "handoff/frames.pb.h"
+#include "handoff/moving.pb.h"
 #include "handoff/queue_id.hpp"
 #include "handoff/record.hpp"
 #include "handoff/sites.pb.h"
@@ -121,6 +122,10 @@ public:
     std::optional<handoff::StoredAccounts> accounts_to_keep();
     /// That could not be done: the next question has an answer.
     void accounts_not_kept() { accounts_.is_not_stored(); }
+    /// Where messages are bound for, as it was kept; before open().
+    void restore_moving(handoff::StoredMoving kept) { moving_ = std::move(kept); }
+    /// Where that is kept: before it has returned no message is bound for there. None: it ends with this process.
+    std::function<awaitable<Result<void>>(handoff::StoredMoving moving)> keep_moving;
     /// Why this address is not asked about now; none: no operator ordered anything for its mail.
     std::optional<std::string> ordered(const handoff::Route& route, std::string_view address, std::string_view sender) const;
     /// For requests that are no messages: never given to anyone else.
@@ -134,11 +139,14 @@ public:
     }
 
     awaitable<Result<handoff::QueueReply>> command(handoff::QueueCommand command);
+    /// Messages go to the queue of another instance, or come from one.
+    awaitable<Result<handoff::HandOverReply>> hand_over(handoff::HandOver asked);
+    awaitable<Result<handoff::TakeOverReply>> take_over(handoff::TakeOver asked);
     /// Destinations with mail, and what is deferred.
     awaitable<Result<handoff::SitesReply>> sites(handoff::SitesQuestion question);
 
     struct Counts {
-        std::uint64_t enqueued = 0, delivered = 0, deferred = 0, bounced = 0, removed = 0, attempts = 0, refused_to_client = 0;
+        std::uint64_t enqueued = 0, delivered = 0, deferred = 0, bounced = 0, removed = 0, attempts = 0, refused_to_client = 0, handed_over = 0, taken_over = 0;
     };
     const Counts& counts() const { return counts_; }
     /// Everything that is counted here, for `posthorn counters` and the admin service.
@@ -176,6 +184,7 @@ private:
         std::vector<handoff::Verdict> told;                  // for sendmail -bv and -v: every verdict, likewise
     };
 
+    void find_place(const spool::Scheduled& message);
     awaitable<void> read_stored(std::function<void(Error)> failed);
     awaitable<void> drop_file_of(const spool::NewMessage& message);
     awaitable<Result<bool>> stored_before(const handoff::Envelope& envelope);
@@ -258,10 +267,12 @@ private:
     awaitable<void> fetch_ids_in_background();
 
     // queue_commands.cpp
+    awaitable<Result<handoff::QueueReply>> change(handoff::QueueCommand::Verb verb, std::vector<spool::Lease> leases);
     awaitable<Result<std::vector<spool::Lease>>> named(handoff::QueueCommand command);
     awaitable<Result<handoff::QueueReply>> list(std::string cursor, std::uint64_t most);
     awaitable<Result<handoff::QueueReply>> flush(handoff::QueueCommand command);
     awaitable<Result<handoff::QueueReply>> hold(std::vector<spool::Lease> leases);
+    void stop_here(Key key);
     awaitable<Result<handoff::QueueReply>> release(std::vector<spool::Lease> leases);
     awaitable<Result<handoff::QueueReply>> expire(std::vector<spool::Lease> leases, bool release);
     awaitable<Result<handoff::QueueReply>> requeue(std::vector<spool::Lease> leases);
@@ -276,6 +287,20 @@ private:
     awaitable<Result<handoff::QueueReply>> remove(std::vector<spool::Lease> leases);
     awaitable<Result<std::size_t>> remove_some(std::vector<spool::Lease> leases);
     awaitable<Result<handoff::QueueReply>> cat(std::vector<spool::Lease> leases, std::uint64_t offset);
+    // queue_moving.cpp
+    awaitable<Result<void>> change_moving(handoff::StoredMoving wanted);
+    std::string leaving_text() const;
+    void say_what_is_leaving() const;
+    std::string without_leaving(std::vector<spool::Lease>& leases) const;
+    bool in_hand(Key key) const;
+    awaitable<Result<handoff::HandOverReply>> begin_handing_over(handoff::HandOver asked);
+    awaitable<Result<handoff::HandOverReply>> offer(handoff::HandOver asked);
+    awaitable<Result<handoff::HandOverReply>> handed_over(handoff::HandOver asked);
+    awaitable<Result<handoff::HandOverReply>> keep_after_all(handoff::HandOver asked);
+    awaitable<Result<handoff::TakeOverReply>> take(handoff::TakeOver asked);
+    awaitable<void> take_one(handoff::MovingMessage message, std::string source, std::string name, handoff::TakenMessage* told,
+                             std::optional<Error>* unknown);
+
     // queue_reunion.cpp
     awaitable<void> take_held(handoff::Verdicts verdicts, std::shared_ptr<std::size_t> open);
     void end_foreign(std::uint64_t attempt);
@@ -372,6 +397,8 @@ private:
     std::unordered_map<Key, std::vector<Given>> given_;            // what delivery processes have of each message, from before a restart too
     std::unordered_map<const ipc::Channel*, unsigned> unanswered_; // questions to delivery processes what their deliveries wait for
     std::unordered_set<Key> held_;
+    std::unordered_set<Key> leaving_;                              // of those, what is bound for another queue
+    handoff::StoredMoving moving_;
     std::unordered_set<Key> expiring_;                             // to be returned to the sender at the next look
     std::unordered_set<Key> to_requeue_;                           // when their round ends
     std::unordered_map<Key, std::unordered_set<std::uint32_t>> crashed_;   // recipients in hand when a delivery process ended

@@ -29,8 +29,6 @@ awaitable<Result<void>> QueueManager::open(std::vector<std::uint32_t> living, st
 
 awaitable<void> QueueManager::read_stored(std::function<void(Error)> failed)
 {
-    // Times are of the wall clock, which may have been set back since: nothing waits longer than the next backoff may be.
-    const WallTime latest = clock_.wall() + std::max(options_.retry.maximal_backoff, options_.retry.minimal_backoff);
     for (std::uint64_t after = 0; !whole_;) {
         auto page = co_await store_.load(after, page_messages);
         if (co_await cancelled())
@@ -45,25 +43,37 @@ awaitable<void> QueueManager::read_stored(std::function<void(Error)> failed)
             if (!epochs_.emplace(key, message.lease.epoch).second)
                 continue;                                       // it came since the start, and is under way
             count_stored(message);
-            if (message.expire)
-                expiring_.insert(key);
-            if (message.requeue)
-                to_requeue_.insert(key);
-            if (message.hold) {
-                held_.insert(key);
-                continue;
-            }
-            WallTime first = message.expire || message.requeue ? WallTime{} : latest;
-            for (const auto& recipient : message.recipients)
-                first = std::min(first, recipient.next_try);
-            deferred_.put(key, first);
-            remember_orders(message);
+            find_place(message);
         }
         after = page->next;
         whole_ = page->done;
     }
+    say_what_is_leaving();
     read_.notify_all();
     co_await run();
+}
+
+/// Of a message as it is stored: what it waits for.
+void QueueManager::find_place(const spool::Scheduled& message)
+{
+    const Key key = message.lease.key;
+    if (message.expire)
+        expiring_.insert(key);
+    if (message.requeue)
+        to_requeue_.insert(key);
+    if (message.leaving)
+        leaving_.insert(key);
+    if (message.hold) {
+        held_.insert(key);
+        return;
+    }
+    // Times are of the wall clock, which may have been set back since, or be another machine's: nothing waits longer than the next backoff may be.
+    const WallTime latest = clock_.wall() + std::max(options_.retry.maximal_backoff, options_.retry.minimal_backoff);
+    WallTime first = message.expire || message.requeue ? WallTime{} : latest;
+    for (const auto& recipient : message.recipients)
+        first = std::min(first, recipient.next_try);
+    deferred_.put(key, first);
+    remember_orders(message);
 }
 
 awaitable<bool> QueueManager::whole()

@@ -510,6 +510,7 @@ void QueueManager::forget(Key key)
     epochs_.erase(key);
     tally_.gone(key);
     held_.erase(key);
+    leaving_.erase(key);
     expiring_.erase(key);
     to_requeue_.erase(key);
     crashed_.erase(key);
