@@ -10,6 +10,7 @@
 #include "inject/inject.hpp"
 #include "kumomta/convert_policy.hpp"
 #include "migrate/migrate.hpp"
+#include "moving/moving.hpp"
 #include "process/service.hpp"
 #include "services/programs.hpp"
 #include "sim/peer_main.hpp"
@@ -53,7 +54,7 @@ int usage()
         names += fmt::format(" {}", command.name);
     fmt::print(
         stderr,
-        "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer confinement-check migrate what-if{} postconf postmap postalias posttls-finger\n",
+        "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer confinement-check migrate what-if hand-over take-over{} postconf postmap postalias posttls-finger\n",
         names);
     return 64;
 }
@@ -110,6 +111,10 @@ int main(int argc, char** argv)
                : exim::is_asked_for(args.subspan(1))    ? exim::main(args.subspan(1))
                : kumomta::is_asked_for(args.subspan(1)) ? kumomta::main(args.subspan(1))
                                                         : migrate::main(args.subspan(1));
+    if (first == "hand-over")
+        return moving::hand_over(args.subspan(1));
+    if (first == "take-over")
+        return moving::take_over(args.subspan(1));
     if (first == "what-if")
         return whatif::main(args.subspan(1));
     if (first == "--version" || first == "-V") {

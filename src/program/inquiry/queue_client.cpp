@@ -36,6 +36,22 @@ Result<handoff::QueueReply> QueueClient::ask(handoff::QueueCommand command)
     return reply;
 }
 
+Result<handoff::HandOverReply> QueueClient::hand_over(handoff::HandOver question)
+{
+    auto reply = put<handoff::HandOverReply>(handoff::Frame::hand_over, std::move(question));
+    if (reply && reply->failed())
+        return Error{reply->text(), "5.0.0"};
+    return reply;
+}
+
+Result<handoff::TakeOverReply> QueueClient::take_over(handoff::TakeOver question)
+{
+    auto reply = put<handoff::TakeOverReply>(handoff::Frame::take_over, std::move(question));
+    if (reply && reply->failed())
+        return Error{reply->text(), "5.0.0"};
+    return reply;
+}
+
 Result<handoff::SitesReply> QueueClient::sites(std::uint32_t most)
 {
     handoff::SitesQuestion question;

@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "config/snapshot.hpp"
 #include "handoff/frames.pb.h"
+#include "handoff/moving.pb.h"
 #include "handoff/sites.pb.h"
 #include "inquiry/ask.hpp"
 #include "ipc/channel.hpp"
@@ -22,6 +23,9 @@ public:
     Result<handoff::QueueReply> ask(handoff::QueueCommand command);
     /// Destinations with mail, and what is deferred; for root and ourselves.
     Result<handoff::SitesReply> sites(std::uint32_t most);
+    /// Messages go to another instance's queue, or come from one (handoff/moving.proto).
+    Result<handoff::HandOverReply> hand_over(handoff::HandOver question);
+    Result<handoff::TakeOverReply> take_over(handoff::TakeOver question);
     /// LIST, page by page; `take` gets each entry.
     Result<void> list(const std::function<void(const handoff::QueueEntry&)>& take);
     /// Whether anybody listens.

@@ -295,6 +295,7 @@ private:
     bool in_hand(Key key) const;
     awaitable<Result<handoff::HandOverReply>> begin_handing_over(handoff::HandOver asked);
     awaitable<Result<handoff::HandOverReply>> offer(handoff::HandOver asked);
+    awaitable<Result<handoff::MovingMessage>> as_moving(spool::Lease lease);
     awaitable<Result<handoff::HandOverReply>> handed_over(handoff::HandOver asked);
     awaitable<Result<handoff::HandOverReply>> keep_after_all(handoff::HandOver asked);
     awaitable<Result<handoff::TakeOverReply>> take(handoff::TakeOver asked);

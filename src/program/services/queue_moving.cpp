@@ -219,16 +219,31 @@ awaitable<Result<HandOverReply>> QueueManager::offer(HandOver asked)
             reply.add_later(id);
             continue;
         }
-        CO_TRY(auto stored, co_await store_.read(lease));
-        MovingMessage message = moving(std::move(stored));
-        if (message.envelope().size() <= handoff::inline_content_limit) {
-            CO_TRY(const auto reader, co_await store_.content(lease));
-            CO_TRY(*message.mutable_content()->mutable_inline_octets(), reader->octets());
+        auto message = co_await as_moving(lease);
+        if (!message && message.error().status().empty())
+            co_return message.error();
+        if (!message) {
+            TakenMessage& unreadable = *reply.add_unreadable();
+            unreadable.set_queue_id(id);
+            unreadable.set_text(message.error().text());
+            continue;
         }
-        octets += message.ByteSizeLong();
-        *reply.add_messages() = std::move(message);
+        octets += message->ByteSizeLong();
+        *reply.add_messages() = *std::move(message);
     }
     co_return reply;
+}
+
+/// With its content, where that is small; else it is certain that it can be opened.
+awaitable<Result<MovingMessage>> QueueManager::as_moving(spool::Lease lease)
+{
+    CO_TRY(auto stored, co_await store_.read(lease));
+    MovingMessage message = moving(std::move(stored));
+    CO_TRY(const auto reader, co_await store_.content(lease));
+    if (message.envelope().size() <= handoff::inline_content_limit) {
+        CO_TRY(*message.mutable_content()->mutable_inline_octets(), reader->octets());
+    }
+    co_return message;
 }
 
 awaitable<Result<HandOverReply>> QueueManager::handed_over(HandOver asked)
