@@ -182,6 +182,11 @@ def reports(name, file, rule, broken, tests):
     return ("reports: " + name, "aggregate_test", f"src/program/aggregate/{file}.cpp", rule, broken, tests)
 
 
+def moving(name, file, before, after, tests):
+    """A message that goes to another queue, or comes from one, in the store."""
+    return ("moving: " + name, "spool_test", "src/journey/spool/" + file, before, after, tests)
+
+
 def heard(name, file, rule, broken, tests):
     return ("heard: " + name, "heard_test", f"src/program/heard/{file}.cpp", rule, broken, tests)
 
@@ -954,6 +959,26 @@ RULES = [
     heard("a document type is taken", "dmarc_xml", 'fail("it has a document type, which no report has");', "value_.clear();", "dmarc: no entity*"),
     heard("elements nest without end", "dmarc_xml", "ends_.size() >= deepest", "ends_.size() >= 100 * deepest", "dmarc: what is wrong*"),
     heard("rows have no bound", "report", "rows.size() < most_rows", "rows.size() < 2 * most_rows", "dmarc: rows*"),
+    moving("what leaves goes on here", "ledger_change.cpp", "set(flag_hold, *change.leaving || held);", "set(flag_hold, held);", "moving: what is bound*"),
+    moving("what stays is released", "ledger_change.cpp", "(*change.leaving ? flag_hold : flag_held_before)", "(*change.leaving ? flag_hold : 0)", "moving: what is bound*"),
+    moving("it is taken twice", "ledger.cpp", "here && *here != message.envelope.queue_id())", "here && here->empty())", "moving: what comes from*"),
+    moving("tries begin anew", "ledger.cpp", "        state.set_tries(was.tries);\n", "", "moving: what comes from*"),
+    moving("attempts of another queue count", "ledger.cpp", "        state.set_tries(was.tries);\n", "        state.set_tries(was.tries);\n        state.set_attempt(was.attempt);\n", "moving: what comes from*"),
+    moving("salvage forgets what came", "salvage.cpp", "            ledger.restore_taken(taken.at, taken.source, taken.queue_id, taken.here);", "            (void)taken;", "salvage: of an undamaged*"),
+    ("moving: it is told before it is bound", "services_test", "src/program/services/queue_moving.cpp", ".next_try = {}, .leaving = true}));", ".next_try = {}, .leaving = {}}));", "moving: a message whose answer*"),
+    ("moving: what is in delivery is offered", "services_test", "src/program/services/queue_moving.cpp", "if (in_hand(lease.key) || octets", "if (octets", "moving: what is being delivered*"),
+    ("moving: any queue has it", "services_test", "src/program/services/queue_moving.cpp", "if (asked.target().empty() || asked.target() != moving_.target())", "if (asked.target().empty())", "moving: a message whose answer*"),
+    ("moving: another target is begun with", "services_test", "src/program/services/queue_moving.cpp", "if (!leaving_.empty() && asked.target() != moving_.target())", "if (leaving_.size() > 1000 && asked.target() != moving_.target())", "moving: a message whose answer*"),
+    ("moving: postsuper has its way", "services_test", "src/program/services/queue_commands.cpp", "const std::string left_alone = without_leaving(leases);", "const std::string left_alone;", "moving: a message whose answer*"),
+    ("moving: a restart forgets what leaves", "services_test", "src/program/services/queue_start.cpp", "    if (message.leaving)\n        leaving_.insert(key);\n", "", "moving: a message whose answer*"),
+    ("moving: users are those of this machine", "services_test", "src/program/services/queue_moving.cpp", "starts_with(\"uid:\")", "starts_with(\"gid:\")", "moving: users*"),
+    ("moving: what comes is new mail", "services_test", "src/program/services/queue_moving.cpp", "        was.set_tries(state.tries);\n", "", "moving: a deferred message*"),
+    ("moving: content may end early", "moving_test", "src/program/moving/taking.cpp", "    if (!batch_.empty() && batch_.back().missing > 0)\n        return Error{\"content ends", "    if (batch_.size() > 100 && batch_.back().missing > 0)\n        return Error{\"content ends", "moving: what the other side*"),
+    ("moving: a file's name is believed", "moving_test", "src/program/moving/taking.cpp", "if (!message.content().file().empty())", "if (message.content().file() == \"x\")", "moving: what the other side*"),
+    ("moving: what is not known is thrown away", "moving_test", "src/program/moving/taking.cpp", "                coming.file->keep();\n        return answer", "                coming.file->sync().value();\n        return answer", "moving: where the target's*"),
+    ("moving: it leaves before it is there", "moving_test", "src/program/moving/giving.cpp", "        if (!taken.here().empty()) {", "        if (!taken.queue_id().empty()) {", "moving: what is refused*"),
+    ("moving: a newer one is believed", "moving_test", "src/program/moving/taking.cpp", "if (source.format() > format)", "if (source.format() > format + 1)", "moving: a newer*"),
+    ("moving: what is full stays in doubt", "moving_test", "src/program/moving/giving.cpp", "    TRY_VOID(stay(back));\n    if (!no_room", "    if (!no_room", "moving: a target without*"),
     heard("a terminal obeys a stranger", "report", "< 0xA0)", "< 0x80)", "dmarc: what strangers*"),
     heard("failures without a detail are lost", "tls_json", "    if (bad > 0) {", "    if (bad > 1'000'000) {", "tls: a report of*"),
     heard("the domains of a report have no bound", "tls_json", "if (reports.size() == most_domains)", "if (reports.size() == 2 * most_domains)", "tls: what is wrong*"),

@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -54,8 +55,12 @@ Result<Said> Stream::hear()
     // A shell that greets, an error in plain text: said as it is.
     if (size > largest_frame)
         return Error{fmt::format("{} says what is none of ours, beginning \"{}\"", other_, printable(std::string_view(head.data(), head.size()), true)), "4.3.0"};
-    frame_.resize(size);
-    TRY_VOID(fill(frame_.data(), size, true));
+    frame_.clear();
+    while (frame_.size() < size) {                                  // as it comes: a length is quickly said
+        const std::size_t before = frame_.size(), more = std::min(size - before, std::max<std::size_t>(before, 64 * 1024));
+        frame_.resize(before + more);
+        TRY_VOID(fill(frame_.data() + before, more, true));
+    }
     Said said;
     if (!said.ParseFromString(frame_) || said.what_case() == Said::WHAT_NOT_SET)
         return Error{fmt::format("{} says what is not understood here: it may be of another version", other_), "4.3.0"};
