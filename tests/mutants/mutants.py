@@ -33,7 +33,7 @@ def test_cases():
     found = []
     for folder, _, files in os.walk(os.path.join(ROOT, "src")):
         for file in filter(lambda file: file.endswith((".cpp", ".hpp")), files):
-            for pieces in re.findall(r'TEST_CASE(?:_FIXTURE\(\s*[\w:]+,|\()\s*((?:"(?:[^"\\]|\\.)*"\s*)+)', read(os.path.join(folder, file))):
+            for pieces in re.findall(r'(?:TEST_CASE|ON_EVERY_STORE)(?:_FIXTURE\(\s*[\w:]+,|\()\s*((?:"(?:[^"\\]|\\.)*"\s*)+)', read(os.path.join(folder, file))):
                 text = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', pieces))
                 found.append((os.path.join(folder, file), text.replace('\\"', '"')))
     return found
