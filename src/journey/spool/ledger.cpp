@@ -456,7 +456,12 @@ void Ledger::restore_gone(std::uint64_t key) { gone_next_.push_back(key); }
 void Ledger::restore_taken(std::int64_t at, std::string_view source, std::string_view queue_id, std::string_view here)
 {
     connection_.run(taken_table);
-    prepared("INSERT OR IGNORE INTO taken(at, source, queue_id, here) VALUES(?, ?, ?, ?)").bind(1, at).bind(2, source).bind(3, queue_id).bind(4, here).run();
+    prepared("INSERT OR IGNORE INTO taken(at, source, queue_id, here) VALUES(?, ?, ?, ?)")
+        .bind(1, at)
+        .bind(2, source)
+        .bind(3, queue_id)
+        .bind(4, here)
+        .run();
 }
 
 void Ledger::restore_counter(int row, std::uint64_t value)

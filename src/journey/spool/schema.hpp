@@ -22,7 +22,16 @@ class Connection;
 inline constexpr std::size_t inline_recipients = 8;
 
 /// Bits of message.flags.
-enum Flag : unsigned { flag_hold = 1, flag_expire = 2, flag_warned = 4, flag_rows = 8, flag_file = 16, flag_requeue = 32, flag_leaving = 64, flag_held_before = 128 };
+enum Flag : unsigned {
+    flag_hold = 1,
+    flag_expire = 2,
+    flag_warned = 4,
+    flag_rows = 8,
+    flag_file = 16,
+    flag_requeue = 32,
+    flag_leaving = 64,
+    flag_held_before = 128
+};
 
 /// Rows of table counter.
 enum CounterRow { counter_queue_id = 1, counter_attempt = 2, counter_epoch = 3 };

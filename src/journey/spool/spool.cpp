@@ -483,9 +483,9 @@ awaitable<Result<bool>> Spool::was_committed(std::string queue_id)
 awaitable<Result<std::vector<std::pair<std::string, std::string>>>> Spool::taken_over(std::string source, std::vector<std::string> queue_ids)
 {
     using Known = std::vector<std::pair<std::string, std::string>>;
-    return core_->call<Known>(
-        Request::Kind::read,
-        [from = std::move(source), ids = std::move(queue_ids)](Ledger& ledger) -> Result<Known> { return ledger.taken_over(from, ids); });
+    return core_->call<Known>(Request::Kind::read, [from = std::move(source), ids = std::move(queue_ids)](Ledger& ledger) -> Result<Known> {
+        return ledger.taken_over(from, ids);
+    });
 }
 
 awaitable<Result<void>> Spool::forget_taken_over(std::string source, std::vector<std::string> queue_ids)

@@ -151,7 +151,8 @@ public:
     /// Also true for what was committed and has left the queue lately, unless it was disowned.
     virtual awaitable<Result<bool>> was_committed(std::string queue_id) = 0;
     /// Of messages of another queue, those that were taken over, and not forgotten since: their ids there and here.
-    virtual awaitable<Result<std::vector<std::pair<std::string, std::string>>>> taken_over(std::string source, std::vector<std::string> queue_ids) = 0;
+    virtual awaitable<Result<std::vector<std::pair<std::string, std::string>>>> taken_over(std::string source,
+                                                                                           std::vector<std::string> queue_ids) = 0;
     /// They have left that queue for good: nobody asks for them again.
     virtual awaitable<Result<void>> forget_taken_over(std::string source, std::vector<std::string> queue_ids) = 0;
     /// Removes the file of a message that was refused; not where a message of this queue id was committed after all.

@@ -540,7 +540,8 @@ ON_EVERY_STORE("moving: what comes from another queue comes as it stood there, o
     REQUIRE(gone);
     CHECK(gone->key == 0);
     CHECK(everything(on).size() == 2);
-    CHECK(on.get(on.store().taken_over("queue-a", {"there-1", "there-2", "there-3"})).value() == Known{{"there-1", queue_id(1)}, {"there-3", queue_id(3)}});
+    CHECK(on.get(on.store().taken_over("queue-a", {"there-1", "there-2", "there-3"})).value() ==
+          Known{{"there-1", queue_id(1)}, {"there-3", queue_id(3)}});
     CHECK(on.get(on.store().taken_over("queue-b", {"there-1"})).value().empty());
     on.reopen();
     REQUIRE(on.get(on.store().forget_taken_over("queue-a", {"there-1"})));
@@ -567,7 +568,8 @@ ON_EVERY_STORE("moving: what is bound for another queue is on hold, over a resta
         REQUIRE(on.get(on.store().enqueue(message_of(number, 10))));
     REQUIRE(on.get(on.store().alter({lease_of(on, 2)}, {.hold = true, .expire = {}, .next_try = {}})));
     const auto set = [&](bool leaving) {
-        CHECK(on.get(on.store().alter({lease_of(on, 1), lease_of(on, 2)}, {.hold = {}, .expire = {}, .next_try = {}, .leaving = leaving})).value() == 2);
+        CHECK(on.get(on.store().alter({lease_of(on, 1), lease_of(on, 2)}, {.hold = {}, .expire = {}, .next_try = {}, .leaving = leaving})).value() ==
+              2);
     };
     set(true);
     set(true);

@@ -53,7 +53,10 @@ const std::vector<Page>& commands()
           "and makes a directory of an Exim's configuration, or of a KumoMTA's policy. what-if asks a changed copy of the configuration what the log has been asked, and shows "
           "who would be refused, let in or sent another way."},
          {config_dir},
-         {zero, {"1", "setting --pending: something that is written is not in force."}, {"64", "Wrong usage."}, {"69", "The mail system is down."},
+         {zero,
+          {"1", "setting --pending: something that is written is not in force."},
+          {"64", "Wrong usage."},
+          {"69", "The mail system is down."},
           {"75", "hand-over, take-over: it broke off; repeat it."}},
          {},
          {"postfix(1)", "sendmail(1)", "postqueue(1)"}},

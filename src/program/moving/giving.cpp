@@ -32,7 +32,8 @@ Result<void> Giving::begin()
         return Error{"the other end does not say who it is", "4.3.0"};
     const Introduction& target = greeting.introduction();
     if (target.format() < format)
-        return Error{fmt::format("{} (Posthorn {}) cannot take over what this program has: it is older", printable(target.name(), true), printable(target.version(), true)),
+        return Error{fmt::format("{} (Posthorn {}) cannot take over what this program has: it is older", printable(target.name(), true),
+                                 printable(target.version(), true)),
                      "4.3.0"};
     target_ = target.identity();
     target_name_ = target.name();

@@ -15,17 +15,17 @@ namespace posthorn::moving {
 
 struct Given {
     std::uint64_t moved = 0;
-    std::uint64_t settled = 0;                             // of those: of earlier, and found to be there
-    std::vector<std::string> refused;                      // "QUEUE-ID: why": they stay here
-    std::vector<std::string> still_delivered;              // ids: in hand here all the time that was given; they stay here
+    std::uint64_t settled = 0;  // of those: of earlier, and found to be there
+    std::vector<std::string> refused;  // "QUEUE-ID: why": they stay here
+    std::vector<std::string> still_delivered;  // ids: in hand here all the time that was given; they stay here
 };
 
 class Giving {
 public:
     struct Limits {
         std::size_t batch = 500;
-        std::chrono::milliseconds pause{200};              // before a message in delivery is asked for again
-        std::chrono::seconds patience{600};                // for deliveries under way, without another message moved
+        std::chrono::milliseconds pause{200};  // before a message in delivery is asked for again
+        std::chrono::seconds patience{600};  // for deliveries under way, without another message moved
     };
     Giving(LeavingQueue& queue, Stream& other, std::string version, std::string name, Limits limits)
         : queue_(queue), other_(other), version_(std::move(version)), name_(std::move(name)), limits_(limits)

@@ -39,7 +39,10 @@ constexpr const char* take_over_usage = "usage: posthorn take-over [-c config_di
 
 std::atomic<bool> stop_wanted = false;
 
-int status_of(const Error& error) { return error.text().find("mail system is down") != std::string::npos ? submit::exit_unavailable : submit::exit_temporary; }
+int status_of(const Error& error)
+{
+    return error.text().find("mail system is down") != std::string::npos ? submit::exit_unavailable : submit::exit_temporary;
+}
 
 class LivingQueue final : public LeavingQueue {
 public:
@@ -139,8 +142,9 @@ Wanted wanted_of(std::span<char*> args)
         } else
             is(made.selection.add(word));
     }
-    const bool moves = !made.selection.empty() && !made.command.empty() && (!made.selection.all || (made.selection.queue_ids.empty() &&
-                                                                             made.selection.recipients.empty() && made.selection.senders.empty()));
+    const bool moves =
+        !made.selection.empty() && !made.command.empty() &&
+        (!made.selection.all || (made.selection.queue_ids.empty() && made.selection.recipients.empty() && made.selection.senders.empty()));
     if (made.take_back ? !made.selection.empty() || made.follow || !made.command.empty() : !moves)
         throw Failure(hand_over_usage, submit::exit_usage);
     return made;

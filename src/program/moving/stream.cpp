@@ -54,7 +54,9 @@ Result<Said> Stream::hear()
         size = size << 8 | static_cast<unsigned char>(octet);
     // A shell that greets, an error in plain text: said as it is.
     if (size > largest_frame)
-        return Error{fmt::format("{} says what is none of ours, beginning \"{}\"", other_, printable(std::string_view(head.data(), head.size()), true)), "4.3.0"};
+        return Error{
+            fmt::format("{} says what is none of ours, beginning \"{}\"", other_, printable(std::string_view(head.data(), head.size()), true)),
+            "4.3.0"};
     frame_.clear();
     while (frame_.size() < size) {                                  // as it comes: a length is quickly said
         const std::size_t before = frame_.size(), more = std::min(size - before, std::max<std::size_t>(before, 64 * 1024));

@@ -71,7 +71,8 @@ Result<void> Taking::introduce()
     if (opening.what_case() != Said::kIntroduction || source.identity().empty())
         return Error{"the other end does not say who it is", "4.3.0"};
     if (source.format() > format)
-        return Error{fmt::format("{} (Posthorn {}) has what this program cannot take over: it is newer", printable(source.name(), true), printable(source.version(), true)),
+        return Error{fmt::format("{} (Posthorn {}) has what this program cannot take over: it is newer", printable(source.name(), true),
+                                 printable(source.version(), true)),
                      "4.3.0"};
     source_ = source.identity();
     source_name_ = source.name();

@@ -12,8 +12,8 @@
 
 namespace posthorn::moving {
 
-inline constexpr std::size_t largest_batch = 1000;                 // messages
-inline constexpr std::size_t largest_batch_octets = 48U << 20;     // without what is in files
+inline constexpr std::size_t largest_batch = 1000;  // messages
+inline constexpr std::size_t largest_batch_octets = 48U << 20;  // without what is in files
 
 class Taking {
 public:
@@ -45,7 +45,7 @@ private:
     ComingQueue& queue_;
     Stream& other_;
     std::string version_, name_, source_, source_name_;
-    std::vector<std::string> ids_;                                  // given by the queue, not used yet
+    std::vector<std::string> ids_;  // given by the queue, not used yet
     std::vector<Coming> batch_;
     std::size_t octets_ = 0;
     std::uint64_t taken_ = 0;

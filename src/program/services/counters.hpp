@@ -18,8 +18,10 @@ inline constexpr CounterInfo qmgr_removed{.name = "qmgr_removed", .help = "Messa
 inline constexpr CounterInfo qmgr_refused_to_client{
     .name = "qmgr_refused_to_client",
     .help = "Messages that delivery refused while their client waited: it was told, and nothing was returned (smtpd_delivery_answer_domains)."};
-inline constexpr CounterInfo qmgr_handed_over{.name = "qmgr_handed_over", .help = "Messages that went to the queue of another instance (posthorn hand-over)."};
-inline constexpr CounterInfo qmgr_taken_over{.name = "qmgr_taken_over", .help = "Messages that came from the queue of another instance (posthorn take-over)."};
+inline constexpr CounterInfo qmgr_handed_over{.name = "qmgr_handed_over",
+                                              .help = "Messages that went to the queue of another instance (posthorn hand-over)."};
+inline constexpr CounterInfo qmgr_taken_over{.name = "qmgr_taken_over",
+                                             .help = "Messages that came from the queue of another instance (posthorn take-over)."};
 inline constexpr CounterInfo qmgr_attempts{.name = "qmgr_attempts", .help = "Requests given to delivery processes."};
 inline constexpr CounterInfo qmgr_active{.name = "qmgr_active", .kind = Kind::gauge, .help = "Messages of the active queue."};
 inline constexpr CounterInfo qmgr_waiting{.name = "qmgr_waiting", .kind = Kind::gauge, .help = "Messages that wait for their next try."};

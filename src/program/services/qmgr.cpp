@@ -118,10 +118,11 @@ private:
 class QueueService final : public process::Work {
 public:
     QueueService(process::Service& service, spool::FileOps& files, std::unique_ptr<spool::Spool> store)
-        : service_(service), log_(service.log()), order_file_(files, order_file), account_file_(files, account_file), moving_file_(files, moving_file), store_(std::move(store)),
-          resolver_(service.executor(), log_), delivery_processes_(service.executor(), [this](std::uint32_t process) { queue_.parted(process); }),
-          tasks_(service.executor()), restraints_(service, [this](std::vector<std::string> sets, bool all) { queue_.lift(std::move(sets), all); }),
-          dispatcher_(tasks_), queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_),
+        : service_(service), log_(service.log()), order_file_(files, order_file), account_file_(files, account_file),
+          moving_file_(files, moving_file), store_(std::move(store)), resolver_(service.executor(), log_),
+          delivery_processes_(service.executor(), [this](std::uint32_t process) { queue_.parted(process); }), tasks_(service.executor()),
+          restraints_(service, [this](std::vector<std::string> sets, bool all) { queue_.lift(std::move(sets), all); }), dispatcher_(tasks_),
+          queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_),
           probes_(service.executor(), resolver_, workers_,
                   {[this] { return queue_.take_attempt(); }, [this] { return queue_.next_queue_id(); },
                    [this](const handoff::Shaping& said, std::string_view site) { queue_.heard_by_probe(said, site); },

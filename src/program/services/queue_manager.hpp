@@ -146,7 +146,8 @@ public:
     awaitable<Result<handoff::SitesReply>> sites(handoff::SitesQuestion question);
 
     struct Counts {
-        std::uint64_t enqueued = 0, delivered = 0, deferred = 0, bounced = 0, removed = 0, attempts = 0, refused_to_client = 0, handed_over = 0, taken_over = 0;
+        std::uint64_t enqueued = 0, delivered = 0, deferred = 0, bounced = 0, removed = 0, attempts = 0, refused_to_client = 0, handed_over = 0,
+                      taken_over = 0;
     };
     const Counts& counts() const { return counts_; }
     /// Everything that is counted here, for `posthorn counters` and the admin service.

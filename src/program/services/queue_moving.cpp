@@ -70,7 +70,7 @@ spool::NewMessage arrived(MovingMessage message, const std::string& source)
     made.envelope = std::move(*message.mutable_envelope());
     made.content = std::move(*message.mutable_content());
     made.envelope.set_hold(message.hold());
-    if (made.envelope.account().starts_with("uid:")) {     // another user has that number here
+    if (made.envelope.account().starts_with("uid:")) {  // another user has that number here
         made.envelope.clear_account();
         made.envelope.clear_submitter();
     }
@@ -116,8 +116,9 @@ awaitable<Result<void>> QueueManager::change_moving(handoff::StoredMoving wanted
 
 std::string QueueManager::leaving_text() const
 {
-    return fmt::format("bound for the queue of {}, which has not said that it is there: repeat posthorn hand-over, or keep it here by posthorn hand-over --take-back",
-                       moving_.target_name().empty() ? "another instance" : moving_.target_name());
+    return fmt::format(
+        "bound for the queue of {}, which has not said that it is there: repeat posthorn hand-over, or keep it here by posthorn hand-over --take-back",
+        moving_.target_name().empty() ? "another instance" : moving_.target_name());
 }
 
 void QueueManager::say_what_is_leaving() const
@@ -133,7 +134,8 @@ std::string QueueManager::without_leaving(std::vector<spool::Lease>& leases) con
     std::erase_if(leases, [this](const spool::Lease& lease) { return leaving_.contains(lease.key); });
     if (before == leases.size())
         return {};
-    return fmt::format("{} left as it is: {}\n", before - leases.size() == 1 ? std::string("a message is") : fmt::format("each of {} messages is", before - leases.size()),
+    return fmt::format("{} left as it is: {}\n",
+                       before - leases.size() == 1 ? std::string("a message is") : fmt::format("each of {} messages is", before - leases.size()),
                        leaving_text());
 }
 
@@ -213,7 +215,7 @@ awaitable<Result<HandOverReply>> QueueManager::offer(HandOver asked)
     HandOverReply reply;
     std::size_t octets = 0;
     for (const auto& [lease, id] : wanted) {
-        if (!leaving_.contains(lease.key))             // it was delivered meanwhile
+        if (!leaving_.contains(lease.key))  // it was delivered meanwhile
             continue;
         if (in_hand(lease.key) || octets >= offered_octets) {
             reply.add_later(id);
@@ -287,7 +289,7 @@ awaitable<Result<HandOverReply>> QueueManager::keep_after_all(HandOver asked)
     HandOverReply reply;
     for (const spool::Lease& lease : leases) {
         auto scheduled = co_await store_.scheduled(lease);
-        if (leaving_.erase(lease.key) == 0)            // it was delivered meanwhile
+        if (leaving_.erase(lease.key) == 0)  // it was delivered meanwhile
             continue;
         held_.erase(lease.key);
         if (scheduled && !active_.contains(lease.key))
@@ -390,7 +392,7 @@ awaitable<void> QueueManager::take_one(MovingMessage message, std::string source
     told->set_here(envelope.queue_id());
     log_.info("{}: taken over from {}, there {}", envelope.queue_id(), printable(name, true), printable(there, true));
     ++counts_.taken_over;
-    if (!epochs_.contains(lease->key))                 // deleted meanwhile
+    if (!epochs_.contains(lease->key))  // deleted meanwhile
         co_return;
     if (!scheduled) {
         *unknown = scheduled.error();

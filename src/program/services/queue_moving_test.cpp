@@ -213,7 +213,8 @@ TEST_CASE_FIXTURE(TwoQueues, "moving: what is being delivered is not offered bef
     CHECK(offered.messages(0).states(0).tries() == 1);
 }
 
-TEST_CASE_FIXTURE(TwoQueues, "moving: a message whose answer was lost is neither delivered here nor taken twice; the queues agree when they meet again")
+TEST_CASE_FIXTURE(TwoQueues,
+                  "moving: a message whose answer was lost is neither delivered here nor taken twice; the queues agree when they meet again")
 {
     worker.verdict_for = [](const std::string&) { return later(); };
     const std::string came = enqueue({"came@there.test"}), lost = enqueue({"lost@there.test"});
@@ -232,8 +233,8 @@ TEST_CASE_FIXTURE(TwoQueues, "moving: a message whose answer was lost is neither
     CHECK(their_worker.delivered_to == std::multiset<std::string>{"came@there.test"});
     CHECK(worker.requests.size() == 2);
     CHECK(logged("2 messages are on hold, each bound for the queue of new.test"));
-    for (const auto verb : {handoff::QueueCommand::RELEASE, handoff::QueueCommand::DELETE, handoff::QueueCommand::REQUEUE, handoff::QueueCommand::EXPIRE,
-                            handoff::QueueCommand::EXPIRE_RELEASE, handoff::QueueCommand::HOLD}) {
+    for (const auto verb : {handoff::QueueCommand::RELEASE, handoff::QueueCommand::DELETE, handoff::QueueCommand::REQUEUE,
+                            handoff::QueueCommand::EXPIRE, handoff::QueueCommand::EXPIRE_RELEASE, handoff::QueueCommand::HOLD}) {
         const auto said = command(verb, came);
         CHECK(said.count() == 0);
         CHECK(said.text().find("a message is left as it is: bound for the queue of new.test") == 0);
@@ -295,7 +296,8 @@ TEST_CASE_FIXTURE(TwoQueues, "moving: what is kept here after all goes on as it 
     CHECK_FALSE(hand_over(HandOver::BEGIN).failed());
 }
 
-TEST_CASE_FIXTURE(TwoQueues, "moving: a queue is not handed to itself, nor to one that has no identity; where that is not kept nothing is bound for anywhere")
+TEST_CASE_FIXTURE(TwoQueues,
+                  "moving: a queue is not handed to itself, nor to one that has no identity; where that is not kept nothing is bound for anywhere")
 {
     const std::string id = enqueue({"a@error.test"});
     begin();
