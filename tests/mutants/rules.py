@@ -798,7 +798,7 @@ RULES = [
     orders("a bounce forgets what was under way", "src/program/services/queue_verdicts.cpp", "    if (again)\n        look_only(key, next_try);", "    if (again && false)\n        look_only(key, next_try);"),
     orders("a look for an order takes back what the last try said", MANAGER, "    else\n        tally_.tried(lease.key);", "    tally_.tried(lease.key);"),
     orders("a notice of ours is returned", ORDERED, "envelope.purpose() == handoff::PURPOSE_NOTIFICATION ? std::string_view() : std::string_view(envelope.sender())", "std::string_view(envelope.sender())"),
-    orders("mail on hold counts as held up", "src/program/services/queue_commands.cpp", "    held_up_no_more(key);\n    call_back\n", "    call_back"),
+    orders("mail on hold counts as held up", "src/program/services/queue_commands.cpp", "    held_up_no_more(key);\n    call_back", "    call_back"),
     orders("returned by an order is a bounce in records", "src/program/services/queue_records.cpp", "ordered ? RecordType::admin_bounce : ", "ordered ? RecordType::bounce : "),
     orders("addresses of a suspended domain are asked about", "src/program/services/probes.cpp", "numbers_.ordered ? numbers_.ordered(route, route.address(), request.sender()) : std::nullopt", "numbers_.ordered && false ? numbers_.ordered(route, route.address(), request.sender()) : std::nullopt"),
     orders("a file is not synced", "src/program/services/kept_file.cpp", "        error = file->sync();", "        error = 0;", "order file:*"),

@@ -289,18 +289,17 @@ Result<Lease> Ledger::insert(const NewMessage& message, std::uint64_t hash, bool
         }
     }
     if (message.taken_over)
-        set_taken_over(key, message);
+        set_taken_over(key, message.envelope, *message.taken_over);
     note(key);
     return Lease{key, epoch_};
 }
 
 /// What a message was in the queue that it comes from, and that it came.
-void Ledger::set_taken_over(std::uint64_t key, const NewMessage& message)
+void Ledger::set_taken_over(std::uint64_t key, const handoff::Envelope& envelope, const TakenOver& taken)
 {
-    const TakenOver& taken = *message.taken_over;
     const std::int64_t flags = (taken.expire ? flag_expire : 0) | (taken.warned ? flag_warned : 0) | (taken.requeue ? flag_requeue : 0);
     prepared("UPDATE message SET flags = flags | ? WHERE key = ?").bind(1, flags).bind(2, static_cast<std::int64_t>(key)).run();
-    const bool rows = static_cast<std::size_t>(message.envelope.recipients_size()) > inline_recipients;
+    const bool rows = static_cast<std::size_t>(envelope.recipients_size()) > inline_recipients;
     StoredRecipients all;
     for (std::size_t at = 0; at < taken.states.size(); ++at) {
         const RecipientState& was = taken.states[at];
@@ -312,7 +311,7 @@ void Ledger::set_taken_over(std::uint64_t key, const NewMessage& message)
             *state.mutable_last() = stored_verdict(*was.last);
         if (!rows)
             continue;
-        *state.mutable_recipient() = message.envelope.recipients(static_cast<int>(at));
+        *state.mutable_recipient() = envelope.recipients(static_cast<int>(at));
         state.SerializeToString(&scratch_);
         prepared("UPDATE recipient SET state = ? WHERE key = ? AND position = ?")
             .bind(1, scratch_)
@@ -325,10 +324,10 @@ void Ledger::set_taken_over(std::uint64_t key, const NewMessage& message)
         prepared("UPDATE message SET state = ? WHERE key = ?").bind(1, scratch_).bind(2, static_cast<std::int64_t>(key)).run();
     }
     prepared("INSERT INTO taken(at, source, queue_id, here) VALUES(?, ?, ?, ?)")
-        .bind(1, message.envelope.arrival())
+        .bind(1, envelope.arrival())
         .bind(2, taken.source)
         .bind(3, taken.queue_id)
-        .bind(4, message.envelope.queue_id())
+        .bind(4, envelope.queue_id())
         .run();
 }
 

@@ -123,7 +123,7 @@ private:
     bool settle_rows(const Settlement& settlement, bool& changed);
     void drop(std::uint64_t key, const Row& row, bool with_content);
     std::optional<std::string> taken_as(std::string_view source, std::string_view queue_id);
-    void set_taken_over(std::uint64_t key, const NewMessage& message);
+    void set_taken_over(std::uint64_t key, const handoff::Envelope& envelope, const TakenOver& taken);
     void note(std::uint64_t key);
     void unlink(std::string name);
     bool names_file(const std::string& queue_id);

@@ -369,11 +369,12 @@ private:
         if (message.taken_over) {
             const TakenOver& taken = *message.taken_over;
             for (std::size_t at = 0; at < taken.states.size(); ++at) {
+                const RecipientState& was = taken.states[at];
                 RecipientState& state = made.stored.recipients[at];
-                state.tries = taken.states[at].tries;
-                state.next_try = taken.states[at].next_try;
-                if (taken.states[at].last)
-                    state.last = stored_verdict(*taken.states[at].last);
+                state.tries = was.tries;
+                state.next_try = was.next_try;
+                if (was.last)
+                    state.last = stored_verdict(*was.last);
             }
             made.stored.expire = taken.expire;
             made.stored.warned = taken.warned;

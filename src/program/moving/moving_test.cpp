@@ -170,7 +170,7 @@ struct Pair {
         if (ends[end] >= 0)
             ::close(std::exchange(ends[end], -1));
     }
-    int ends[2];
+    int ends[2]{-1, -1};
 };
 
 struct Dialogue {

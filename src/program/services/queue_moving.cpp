@@ -357,8 +357,8 @@ awaitable<Result<TakeOverReply>> QueueManager::take(TakeOver asked)
         group.spawn(take_one(std::move(*asked.mutable_messages(at)), asked.source(), asked.name(), reply->mutable_taken(at), unknown.get()));
     co_await group.drained();
     wake_.notify_all();
-    if (*unknown)
-        co_return **unknown;
+    if (const std::optional<Error>& trouble = *unknown)
+        co_return *trouble;
     co_return std::move(*reply);
 }
 

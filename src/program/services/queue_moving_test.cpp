@@ -29,10 +29,12 @@ struct TwoQueues : Fixture {
     {
         if (in)
             made.restore_moving(*in);
-        made.keep_moving = [&in](handoff::StoredMoving wanted) -> awaitable<Result<void>> {
-            in = std::move(wanted);
-            co_return Result<void>{};
-        };
+        made.keep_moving = [&in](handoff::StoredMoving wanted) { return kept_in(in, std::move(wanted)); };
+    }
+    static awaitable<Result<void>> kept_in(std::optional<handoff::StoredMoving>& in, handoff::StoredMoving wanted)
+    {
+        in = std::move(wanted);
+        co_return Result<void>{};
     }
     void start_there()
     {
