@@ -43,6 +43,8 @@ enum class Frame : std::uint16_t {
     aggregate = 37,      // an operator asks reporter
     answer_now = 38,     // smtpd ends: whoever waits for the first attempt at a mail of its clients is answered now
     heard = 39,          // an operator asks reports, which keeps what others report of us (handoff/heard.proto)
+    trials_seen = 40,    // a notice of smtp and smtpd to memory: what a stricter setting would have refused, and
+    trials = 41,         // an operator asks it (handoff/trials.proto)
     hand_over = 42,      // an operator's command that moves messages asks the qmgr of the queue they leave, and
     take_over = 43,      // that of the queue they come to (handoff/moving.proto)
     table = 30,          // a process that opens no database asks resolve
