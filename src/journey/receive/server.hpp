@@ -10,6 +10,7 @@
 #include "base/clock.hpp"
 #include "handoff/interfaces.hpp"
 #include "handoff/record.hpp"
+#include "handoff/trials.hpp"
 #include "net/stream.hpp"
 #include "observe/counters.hpp"
 #include "observe/log.hpp"
@@ -74,6 +75,8 @@ struct Outside {
     Postmaster* postmaster = nullptr;
     /// What was refused, for who records it; none: nobody does, and nothing is gathered for it.
     std::function<void(const handoff::Rejected& rejected)> record_rejection = nullptr;
+    /// What restrictions behind warn_if_reject come to; none: nobody keeps it.
+    handoff::TrialListener* trials = nullptr;
     /// What account_limit_maps says of who authenticated; none: nothing. An Error: not known now.
     std::function<awaitable<Result<std::string>>(std::string login)> account_limits = nullptr;
     /// ETRN: asks the queue to try the mail for this domain. None: ETRN is refused.

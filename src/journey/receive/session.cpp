@@ -382,6 +382,29 @@ void Session::would_refuse(std::string_view restriction, std::string_view reply)
     core_.reject_warnings.add({where_, reply.substr(0, 1), restriction});
 }
 
+void Session::tried(std::string_view what, handoff::TrialSeen::Outcome outcome, std::string_view reason)
+{
+    if (!core_.outside.trials)
+        return;
+    handoff::TrialSeen seen;
+    seen.set_tried(std::string(what));
+    seen.set_outcome(outcome);
+    seen.set_count(1);
+    if (outcome != handoff::TrialSeen::PASSED) {
+        seen.set_whom(facts_.client_name);
+        seen.set_host(facts_.client_address);
+        seen.set_reason(std::string(reason));
+        handoff::TrialSample& sample = *seen.mutable_sample();
+        sample.set_time(core_.outside.clock.wall().time_since_epoch().count());
+        sample.set_queue_id(transaction_ ? transaction_->queue_id : "");
+        sample.set_peer(facts_.client);
+        sample.set_has_sender(facts_.sender.has_value());
+        sample.set_sender(facts_.sender.value_or(""));
+        sample.set_recipient(facts_.recipient.value_or(""));
+    }
+    core_.outside.trials->tell(std::move(seen));
+}
+
 void Session::refused_by(std::string_view what, std::string_view reply)
 {
     core_.note_rejection(where_, reply, what);

@@ -42,6 +42,7 @@ public:
     void log_warning(std::string_view text) override;
     void refused_by(std::string_view what, std::string_view reply) override;
     void would_refuse(std::string_view restriction, std::string_view reply) override;
+    void tried(std::string_view what, handoff::TrialSeen::Outcome outcome, std::string_view reason) override;
     awaitable<void> before_wait() override;
     policy::SessionFacts session_facts() const override;
     awaitable<std::shared_ptr<const mailauth::SpfFinding>> spf() override;

@@ -288,6 +288,7 @@ struct House {
             outside.remembered = remembered;
             outside.postmaster = &postmaster;
             outside.record_rejection = record_rejection;
+            outside.trials = trials;
             server = std::make_unique<Server>(loop.get_executor(), options, std::move(outside));
         }
         return *server;
@@ -332,6 +333,7 @@ struct House {
     FakeFolder folder;
     FakePostmaster postmaster;
     std::function<void(const handoff::Rejected&)> record_rejection;
+    handoff::TrialListener* trials = nullptr;
     TlsAcceptor* tls = nullptr;
     AuthConnector auth_connector;
     handoff::Router* router = nullptr;

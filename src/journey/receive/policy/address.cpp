@@ -72,6 +72,7 @@ awaitable<Judge::Step> Judge::unknown_domain(std::optional<std::string> address,
     const std::string_view status = is_sender ? "4.1.8" : "4.1.2";
     const std::string text = fmt::format("<{}>: {} rejected: Domain not found", *address, title);
     if (!found) {
+        cannot_tell();
         if (law_.settings.address_tempfail == TempfailAction::defer)
             co_return refuse(450, status, text);
         defer_if(if_permit_, 450, status, text);

@@ -9,6 +9,8 @@ Judge::Step Judge::unknown_client()
 {
     if (facts_.client_name != "unknown")
         return Step::dunno;
+    if (facts_.client_name_later)
+        cannot_tell();
     return refuse(facts_.client_name_later ? 450 : law_.settings.unknown_client, "4.7.25",
                   fmt::format("Client host rejected: cannot find your hostname, [{}]", facts_.client_address));
 }
@@ -17,6 +19,8 @@ Judge::Step Judge::unknown_reverse_client()
 {
     if (facts_.client_reverse_name != "unknown")
         return Step::dunno;
+    if (facts_.client_reverse_name_later)
+        cannot_tell();
     return refuse(facts_.client_reverse_name_later ? 450 : law_.settings.unknown_client, "4.7.1",
                   fmt::format("Client host rejected: cannot find your reverse hostname, [{}]", facts_.client_address));
 }

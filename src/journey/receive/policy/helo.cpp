@@ -57,6 +57,7 @@ awaitable<Judge::Step> Judge::unknown_helo()
     const auto found = co_await law_.names.mail_host(name);
     const std::string text = fmt::format("<{}>: Helo command rejected: Host not found", name);
     if (!found) {
+        cannot_tell();
         if (law_.settings.helo_tempfail == TempfailAction::defer)
             co_return refuse(450, "4.7.1", text);
         defer_if(if_permit_, 450, "4.7.1", text);

@@ -83,6 +83,7 @@ void Judge::begin()
     if_permit_ = {};
     if_reject_ = {};
     warn_ = false;
+    trial_.reset();
     recipient_checked_ = sender_checked_ = false;
     standings_.clear();
 }
@@ -117,6 +118,11 @@ Judge::Step Judge::refuse(int code, std::string_view status, std::string text, b
         fitting[0] = static_cast<char>('0' + code / 100);
     std::string line = fmt::format("{} {} {}", code, fitting, printable(text, true));
     const bool warn = warn_ && !error_of_ours;
+    if (trial_ && warn_) {
+        const bool itself = at_ == trial_->restriction->word;
+        settle_trial(error_of_ours || trial_->unsure ? handoff::TrialSeen::UNKNOWN : handoff::TrialSeen::REFUSED,
+                     itself ? line : fmt::format("{}: {}", at_, line));
+    }
     if (!warn && if_reject_.active && line[0] == '5') {
         const Deferral earlier = std::exchange(if_reject_, {});
         return refuse(earlier.code, earlier.status, earlier.text);
@@ -144,6 +150,27 @@ void Judge::defer_if(Deferral& deferral, int code, std::string_view status, std:
         refuse(code, status, std::move(text));
     else if (!deferral.active)
         deferral = {true, code, std::string(status), std::move(text)};
+}
+
+void Judge::settle_trial(handoff::TrialSeen::Outcome outcome, std::string_view reason)
+{
+    if (std::exchange(trial_->settled, true))
+        return;
+    const Restriction& restriction = *trial_->restriction;
+    court_.tried(restriction.argument.empty() ? restriction.word : fmt::format("{} {}", restriction.word, restriction.argument), outcome, reason);
+}
+
+void Judge::cannot_ask()
+{
+    if (trial_)
+        trial_->lacks_answers = true;
+}
+
+void Judge::cannot_tell()
+{
+    cannot_ask();
+    if (trial_)
+        trial_->unsure = true;
 }
 
 Judge::Step Judge::settle_deferral()
@@ -261,7 +288,18 @@ awaitable<Judge::Step> Judge::list(const RestrictionList& restrictions, Subject 
             continue;
         }
         const std::string_view around = std::exchange(at_, restriction.word);
+        const bool on_trial = warn_ && !trial_;
+        if (on_trial)
+            trial_ = Trial{&restriction};
+        if (trial_)
+            trial_->unsure = false;
         const Step step = co_await one(restriction, subject, depth);
+        if (on_trial) {
+            const bool known = !trial_->lacks_answers || step == Step::permit;
+            if (step != Step::hangup)                                 // that is done, warn_if_reject or not
+                settle_trial(known ? handoff::TrialSeen::PASSED : handoff::TrialSeen::UNKNOWN, known ? "" : "who was asked had no answer");
+            trial_.reset();
+        }
         at_ = around;
         warn_ = warned_before;
         if (step == Step::permit && says_so(restriction.kind) && !law_.settings.log_permit.empty())

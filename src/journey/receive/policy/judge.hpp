@@ -8,6 +8,7 @@
 
 #include "async/async.hpp"
 #include "handoff/interfaces.hpp"
+#include "handoff/trials.pb.h"
 #include "mailauth/spf.hpp"
 #include "receive/outside.hpp"
 #include "receive/policy/access_result.hpp"
@@ -87,6 +88,9 @@ public:
     virtual void refused_by(std::string_view /*restriction*/, std::string_view /*reply*/) {}
     /// It would have, but for warn_if_reject in front of it.
     virtual void would_refuse(std::string_view /*restriction*/, std::string_view /*reply*/) {}
+    /// What stands behind warn_if_reject was asked, once for each command; `what`: with its argument; `reason`: the reply, whatever soft_bounce makes of it,
+    /// or why it cannot be told.
+    virtual void tried(std::string_view /*what*/, handoff::TrialSeen::Outcome /*outcome*/, std::string_view /*reason*/) {}
     /// Something slow follows: replies that are ready leave.
     virtual awaitable<void> before_wait() = 0;
     virtual SessionFacts session_facts() const = 0;
@@ -127,7 +131,7 @@ private:
 /// Keys of an access table, in the order in which they are asked.
 struct AccessKey {
     std::string text;
-    bool piece;                   // not asked of pattern tables, which judge the whole
+    bool piece;  // not asked of pattern tables, which judge the whole
 };
 using AccessKeys = std::vector<AccessKey>;
 void add_domain_keys(AccessKeys& keys, std::string_view name, bool parents, bool first_is_piece = false);
@@ -160,7 +164,7 @@ private:
     struct Subject {
         Stage stage = Stage::client;
         std::string name;
-        std::string_view title;       // "Sender address"
+        std::string_view title;  // "Sender address"
     };
 
     awaitable<Ruling> early(Stage stage, bool settles, const Deferral* before = nullptr);
@@ -177,6 +181,10 @@ private:
     Step refuse_subject(int code, std::string_view status, std::string_view name, std::string_view title, std::string_view why);
     void defer_if(Deferral& deferral, int code, std::string_view status, std::string text);
     Step settle_deferral();
+    void settle_trial(handoff::TrialSeen::Outcome outcome, std::string_view reason);
+    /// Somebody who was asked had no answer: nothing is refused for that; or the refusal that follows is for that alone.
+    void cannot_ask();
+    void cannot_tell();
     // client.cpp, helo.cpp, address.cpp, relay.cpp, access.cpp: the families
     Step unknown_client();
     Step unknown_reverse_client();
@@ -228,10 +236,16 @@ private:
     Court& court_;
     handoff::Verifier* verifier_;
     std::string reply_;
-    std::string_view at_ = after_lists;                   // the restriction that is being asked
+    std::string_view at_ = after_lists;  // the restriction that is being asked
     Deferral if_permit_, if_reject_;
     bool warn_ = false;
-    bool default_action_ = false;         // a policy server's default action is being evaluated
+    // The outermost restriction behind warn_if_reject, while it is asked: a class has one verdict, the first.
+    struct Trial {
+        const Restriction* restriction;
+        bool settled = false, lacks_answers = false, unsure = false;
+    };
+    std::optional<Trial> trial_;
+    bool default_action_ = false;  // a policy server's default action is being evaluated
     bool recipient_checked_ = false, sender_checked_ = false;
     // Two addresses at most are asked about at one time, each by several restrictions.
     std::map<std::string, Result<handoff::AddressStanding>> standings_;

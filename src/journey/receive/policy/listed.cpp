@@ -40,6 +40,7 @@ awaitable<Result<bool>> Judge::listed(const DnsList& list, std::string query)
     question.ended(!answer.transient());
     if (answer.transient()) {
         const Error why = dns::lookup_error(query, dns::Type::a, answer);
+        cannot_ask();
         court_.log_warning(fmt::format("{}: RBL lookup error: {}", query, why.text()));
         co_return why;
     }

@@ -87,6 +87,8 @@ awaitable<Judge::Step> Judge::server_access(const Restriction& restriction, int 
             }
         }
         if (hosts.empty() && !answer.found()) {
+            if (answer.transient())
+                cannot_ask();
             court_.log_warning(
                 fmt::format("Unable to look up {} host for {}: {}", name_of(restriction.servers), domain, dns::status_text(answer.status)));
             co_return Step::dunno;
@@ -112,6 +114,8 @@ awaitable<Judge::Step> Judge::server_access(const Restriction& restriction, int 
                 co_await court_.before_wait();
                 const auto addresses = co_await law_.names.addresses_of(host.host);
                 if (!addresses || addresses->empty()) {
+                    if (!addresses)
+                        cannot_ask();
                     if (restriction.servers != Servers::a)
                         court_.log_warning(fmt::format("Unable to look up {} host {} for {} {}: {}", name_of(restriction.servers), host.host,
                                                        about->title, about->name,

@@ -16,6 +16,7 @@ awaitable<Judge::Step> Judge::policy_service(const Restriction& restriction, con
                                               [this](const std::string& text) { court_.log_warning(text); });
     if (action)
         co_return co_await access_result(*action, spec.name, "policy query", subject, depth);
+    cannot_tell();
     // The default action may name restrictions, policy services among them; one that fails in turn ends it.
     const bool within = std::exchange(default_action_, true);
     const Step step = co_await access_result(within ? std::string(ServiceLimits::last_resort) : spec.limits.default_action, spec.name, "policy query",

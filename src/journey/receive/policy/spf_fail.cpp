@@ -17,6 +17,7 @@ awaitable<Judge::Step> Judge::spf_fail()
     const std::string about =
         fmt::format("<{}>: {} rejected: ", of_helo ? facts_.helo.value_or("") : sender, of_helo ? "Helo command" : "Sender address");
     if (found->result == "temperror") {
+        cannot_tell();
         defer_if(if_permit_, 451, "4.4.3", about + "SPF records cannot be looked up now");
         co_return Step::dunno;
     }

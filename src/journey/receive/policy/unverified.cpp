@@ -28,12 +28,15 @@ awaitable<Judge::Step> Judge::unverified(std::optional<std::string> address, std
     if (verifier_ != nullptr)
         finding = co_await verifier_->verify(*address, facts_.verify_patience);
     if (!finding) {
+        cannot_tell();
         court_.log_warning(fmt::format("verify service failure: {}", finding.error().text()));
         co_return defer(450, fmt::format("<{}>: {} rejected: address verification problem", *address, title));
     }
     using Kind = handoff::Finding::Kind;
     if (finding->kind == Kind::deliverable)
         co_return Step::dunno;
+    if (finding->kind != Kind::undeliverable)
+        cannot_tell();
     const int code = finding->kind == Kind::undeliverable ? settings.reject : settings.defer;
     const std::string_view reason =
         settings.reason.empty() ? std::string_view(finding->text).substr(0, reason_limit) : std::string_view(settings.reason);
