@@ -8,6 +8,7 @@
 #include "send/agent.hpp"
 #include "send/hosts.hpp"
 #include "send/session.hpp"
+#include "send/tls_trial.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -210,6 +211,10 @@ struct Agent::Core {
     awaitable<void> report(Host host, TlsReport report);
     void report_left_out(const Job& job, const Host& host, std::string_view why);
     void report_session(const Session& session);
+    bool tries_levels(const Job& job, const Host& host) const;
+    void try_level(const Job& job, const Session& session);
+    awaitable<void> find_out(TlsSeen seen, handoff::TrialSeen told);
+    void say_refused(const handoff::TrialSeen& told, const std::string& relay);
     Line* take_idle(Site& site, const std::string& keep_to);
     void start(Site& site, std::shared_ptr<Job> job, std::unique_ptr<Session> session);
     awaitable<void> resolve(std::shared_ptr<Job> job, Reason* reason);
@@ -250,6 +255,8 @@ struct Agent::Core {
     std::size_t next_connections_looked_at = 1'000;  // when there are so many: those whose time has come go
     std::unordered_map<std::string, SteadyTime> unheard;  // addresses that did not answer a connection, and when
     std::unordered_map<std::string, SteadyTime> reminded;  // MX sets whose ceiling of an earlier time was told to qmgr, and when
+    std::unordered_map<std::string, SteadyTime> trials_said;  // what a level of TLS on trial had kept back, and when that was logged
+    std::size_t trials_under_way = 0;
     std::list<Line*> serving;  // lines that may be silent
     Signal gone{around.executor}, quiet{around.executor};
     bool watching = false;

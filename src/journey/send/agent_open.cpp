@@ -371,6 +371,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         Session::Wish wish = wish_for(*job, host);
         wish.tls = *std::move(demand);
         wish.in_clear = in_clear && wish.tls.level <= TlsLevel::may;  // TLSA records may have come since the handshake failed
+        wish.tls.keep_shown = tries_levels(*job, host);
         wish.before = std::exchange(job->unreachable, {});
         job->enter(Before::opening, around.clock);
         job->opening = session.get();
@@ -388,6 +389,8 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             ++job->next_host;
             ++job->sessions;
             job->connected = micros(around.clock.wall());
+            if (tries_levels(*job, host))
+                try_level(*job, *session);
             co_return session;
         }
         job->relay = relay;

@@ -6,6 +6,7 @@
 #include "send/nexthop.hpp"
 #include "send/params.hpp"
 #include "send/requiretls.hpp"
+#include "send/tls_trial.hpp"
 #include "tls/params.hpp"
 
 #include <algorithm>
@@ -190,6 +191,12 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
         made.tls_level = *known;
     } else {
         bad(made.lmtp ? "lmtp_tls_security_level" : "smtp_tls_security_level", level);
+    }
+    if (const std::string tried = made.lmtp ? std::string() : snapshot.get(smtp_tls_trial_level); !tried.empty()) {
+        const auto known = level_of(tried);
+        if (!known || !can_be_tried(*known))
+            bad("smtp_tls_trial_level", tried);
+        made.tls_trial_level = *known;
     }
     made.tls.verify_names = words_between(get(smtp_tls_verify_cert_match), ":");
     made.tls.secure_names = words_between(get(smtp_tls_secure_cert_match), ":");

@@ -89,6 +89,7 @@ struct Options {
 
     Sasl sasl;
     TlsLevel tls_level = TlsLevel::none;        // where no policy says otherwise
+    TlsLevel tls_trial_level = TlsLevel::none;  // held beside what is in force, where no table says otherwise
     TlsRules tls;
     sts::Use sts = sts::Use::no;
     bool requiretls = true;                     // mail that asks for it is not sent with less (requiretls.hpp)

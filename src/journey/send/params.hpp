@@ -94,6 +94,8 @@ inline constexpr Param<bool> smtp_use_tls{.name = "smtp_use_tls", .initial = "no
 inline constexpr Param<bool> smtp_enforce_tls{.name = "smtp_enforce_tls", .initial = "no", .doc = "Old form of the level verify, or encrypt.", .obsolete = "smtp_tls_security_level"};
 inline constexpr Param<bool> smtp_tls_enforce_peername{.name = "smtp_tls_enforce_peername", .initial = "yes", .doc = "smtp_enforce_tls means the level verify; no: encrypt.", .obsolete = "smtp_tls_security_level"};
 inline constexpr Param<std::string> smtp_tls_policy_maps{.name = "smtp_tls_policy_maps", .initial = "", .doc = "Tables with what is asked of TLS with a next hop: a level, and name=value. Looked up: the next hop as written, then parents as .example.com."};
+inline constexpr Param<std::string> smtp_tls_trial_level{.name = "smtp_tls_trial_level", .initial = "", .doc = "encrypt, dane, dane-only, verify, secure: a level that is held beside each session that goes with a weaker one: what it would have kept back is counted, listed by posthorn trials and logged once an hour, and changes nothing. none or empty: no level is tried.", .own = true};
+inline constexpr Param<std::string> smtp_tls_trial_maps{.name = "smtp_tls_trial_maps", .initial = "", .doc = "Tables with such a level for a next hop, with keys and values of smtp_tls_policy_maps; none: it is not tried there.", .own = true};
 inline constexpr Param<std::string> smtp_tls_per_site{.name = "smtp_tls_per_site", .initial = "", .doc = "Old form of such tables. Not served: where it alone is set the client does not start.", .obsolete = "smtp_tls_policy_maps"};
 inline constexpr Param<std::string> smtp_tls_verify_cert_match{.name = "smtp_tls_verify_cert_match", .initial = "hostname", .least = 1, .doc = "The names of which a server's certificate must bear one at the level verify: hostname, nexthop, dot-nexthop, example.com, .example.com."};
 inline constexpr Param<std::string> smtp_tls_secure_cert_match{.name = "smtp_tls_secure_cert_match", .initial = "nexthop, dot-nexthop", .least = 1, .doc = "The same at the level secure."};
@@ -162,7 +164,7 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_sasl_auth_enable, smtp_sasl_password_maps, smtp_sasl_password_result_delimiter, smtp_sender_dependent_authentication, smtp_sasl_security_options,
     smtp_sasl_tls_security_options, smtp_sasl_tls_verified_security_options, smtp_sasl_mechanism_filter, smtp_sasl_type, smtp_sasl_path,
     smtp_sasl_auth_soft_bounce, smtp_sasl_auth_cache_name, smtp_sasl_auth_cache_time, send_cyrus_sasl_authzid, smtp_send_dummy_mail_auth,
-    lmtp_tls_security_level, smtp_use_tls, smtp_enforce_tls, smtp_tls_enforce_peername, smtp_tls_policy_maps, smtp_tls_per_site,
+    lmtp_tls_security_level, smtp_use_tls, smtp_enforce_tls, smtp_tls_enforce_peername, smtp_tls_policy_maps, smtp_tls_trial_level, smtp_tls_trial_maps, smtp_tls_per_site,
     smtp_tls_verify_cert_match, smtp_tls_secure_cert_match, smtp_tls_fingerprint_cert_match, smtp_tls_trust_anchor_file,
     smtp_tls_dane_insecure_mx_policy, smtp_tls_force_insecure_host_tlsa_lookup, smtp_tls_enforce_sts_mx_patterns,
     smtp_requiretls_policy, smtp_tlsrpt_enable, smtp_tlsrpt_socket_name, smtp_tlsrpt_skip_reused_handshakes, smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_log_tls_feature_status, smtp_cname_overrides_servername, smtp_chunking, smtp_quit_in_group,

@@ -5,6 +5,7 @@
 #include "net/stream.hpp"
 #include "send/tls_demand.hpp"
 #include "send/tls_report.hpp"
+#include "tls/second_look.hpp"
 
 #include <memory>
 #include <optional>
@@ -37,6 +38,8 @@ struct Secured {
     bool resumed = false;
     std::optional<TlsFault> fault;
     std::string fault_reason;
+    /// Where the demand asks for it: what the server has shown.
+    std::shared_ptr<const tls::Shown> shown;
     /// It is encrypted, but the peer is not who it has to be: nothing may be said. "Server certificate not verified", 4.7.5.
     std::optional<Error> refused;
     /// Why, for the log.
@@ -49,6 +52,8 @@ public:
     /// The handshake on `stream`, whose deadline is set. `relay`: "H[A]:25", for texts and the session cache.
     /// Where the level is encrypt or above, the mandatory protocols and ciphers count.
     virtual awaitable<Result<Secured>> secure(std::unique_ptr<net::Stream> stream, TlsDemand demand, std::string relay) = 0;
+    /// Of a server that was taken with less: what the handshake had come to with this demand. Nobody is asked.
+    virtual tls::SecondLook judge(const tls::Shown& shown, const TlsDemand& demand) = 0;
     /// Those that it can hold a server against.
     virtual std::vector<tls::TlsaRecord> usable(std::vector<tls::TlsaRecord> records) = 0;
     /// Of a file of smtp_tls_trust_anchor_file, or of a policy.

@@ -487,6 +487,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     }
     verified_ = secured->verified;
     certificate_unmet_ = std::move(secured->unmet);
+    shown_ = std::move(secured->shown);
     tls_outcome_ = TlsOutcome{.resumed = secured->resumed, .fault = secured->fault, .reason = std::move(secured->fault_reason)};
     stream_ = std::move(secured->stream);
     if (!secured->trouble.empty())

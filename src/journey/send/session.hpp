@@ -160,6 +160,10 @@ public:
         std::string reason;
     };
     const std::optional<TlsOutcome>& tls_outcome() const { return tls_outcome_; }
+    /// Where the demand asks for it: what the server has shown; none: it is in clear.
+    const std::shared_ptr<const tls::Shown>& shown() const { return shown_; }
+    /// The host's handshake failed a moment ago.
+    bool in_clear() const { return wish_.in_clear; }
     /// How far TLS came; `trouble`: of open().
     TlsEnd tls_end(const Trouble* trouble = nullptr) const;
     RequireTls requirement() const { return wish_.requires_tls; }
@@ -317,6 +321,7 @@ private:
     std::optional<TlsOutcome> tls_outcome_;
     std::string from_;                      // our address
     std::string tls_protocol_, tls_cipher_, tls_peer_;      // empty: in clear
+    std::shared_ptr<const tls::Shown> shown_;
     std::string certificate_unmet_;         // of who has to show none: why it is not the host's
     TaskGroup writers_;
     smtp::ReplyParser parser_;

@@ -3,6 +3,7 @@
 
 #include "async/async.hpp"
 #include "base/clock.hpp"
+#include "handoff/trials.hpp"
 #include "net/connect.hpp"
 #include "net/path.hpp"
 #include "observe/log.hpp"
@@ -57,6 +58,8 @@ struct Surroundings {
     Lookup* tls_policy = nullptr;           // smtp_tls_policy_maps: by the next hop and its parents
     Lookup* requiretls_policy = nullptr;    // smtp_requiretls_policy: by the next hop's name, to one of its words; none: enforce
     sts::Policies* sts = nullptr;           // none: no domain is asked what it asks of TLS
+    handoff::TrialListener* trials = nullptr;       // none: no level of TLS is on trial
+    Lookup* tls_trial = nullptr;            // smtp_tls_trial_maps: as tls_policy
     TlsReports* reports = nullptr;          // none: nobody is told what became of TLS
     DiscardMaps* discard = nullptr;
     Lookup* pix = nullptr;                  // smtp_pix_workaround_maps: by the server's address

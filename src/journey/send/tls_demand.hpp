@@ -24,6 +24,7 @@ struct TlsDemand {
     std::vector<std::string> fingerprints;
     std::vector<tls::TlsaRecord> anchors;       // what vouches for it instead of the authorities
     std::string server_name;
+    bool keep_shown = false;                    // what the server shows is looked at again (tls_trial.hpp)
     std::optional<StsRules> sts;                // what the domain asks, where that counts: for reports
     std::string sts_fault;                      // what it asks could not be had: likewise
     std::string tested_domain;                  // its policy of MTA-STS is in testing: what it would keep back is to be logged

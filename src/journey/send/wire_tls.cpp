@@ -97,6 +97,7 @@ Result<tls::ConnectOptions> WireTls::options_for(const TlsDemand& demand, const 
     options.fingerprints = demand.fingerprints;
     options.anchors = demand.anchors;
     options.protocols = demand.protocols;
+    options.keep_shown = demand.keep_shown;
     const bool mandatory = required(demand.level);
     if (demand.ciphers || demand.exclude || mandatory) {
         tls::Options words = mandatory ? settings_.mandatory : settings_.opportunistic;
@@ -116,6 +117,14 @@ Result<tls::ConnectOptions> WireTls::options_for(const TlsDemand& demand, const 
                                           options.protocols.value_or(""), options.cipher_list.value_or(""));
     }
     return options;
+}
+
+tls::SecondLook WireTls::judge(const tls::Shown& shown, const TlsDemand& demand)
+{
+    const auto options = options_for(demand, "");
+    if (!options)
+        return {tls::SecondLook::Verdict::unknown, options.error().text()};
+    return tls::look_again(*mandatory_, shown, *options, authenticated(demand.level));
 }
 
 awaitable<Result<Secured>> WireTls::secure(std::unique_ptr<net::Stream> stream, TlsDemand demand, std::string relay)
@@ -150,6 +159,7 @@ awaitable<Result<Secured>> WireTls::secure(std::unique_ptr<net::Stream> stream, 
         made.trouble = tls::trouble(secured.facts, relay);
     made.unmet = std::move(unmet);
     made.resumed = secured.facts.resumed;
+    made.shown = std::move(secured.facts.shown);
     made.fault = fault;
     made.fault_reason = less ? less->evidence() : "";
     made.verified = authenticated(demand.level) && !refused;

@@ -29,6 +29,7 @@ public:
     static Result<std::unique_ptr<WireTls>> make(Settings settings, const Clock& clock, tls::ReadFile read = tls::read_file);
 
     awaitable<Result<Secured>> secure(std::unique_ptr<net::Stream> stream, TlsDemand demand, std::string relay) override;
+    tls::SecondLook judge(const tls::Shown& shown, const TlsDemand& demand) override;
     std::vector<tls::TlsaRecord> usable(std::vector<tls::TlsaRecord> records) override;
     Result<std::vector<tls::TlsaRecord>> trust_anchors(const std::string& file) override;
     /// Files and folders of certificates that are looked into while it serves.

@@ -158,6 +158,8 @@ public:
         around.requiretls_policy = requiretls_policy;
         around.sts = sts;
         around.reports = reports;
+        around.trials = trials;
+        around.tls_trial = tls_trial;
         around.debug = debug;
         around.pix = pix;
         around.reply_filter = reply_filter;
@@ -208,8 +210,9 @@ public:
     Passwords* passwords = nullptr;
     sts::Policies* sts = nullptr;
     TlsReports* reports = nullptr;
-    Lookup *tls_policy = nullptr, *requiretls_policy = nullptr, *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr,
-           *bounce_classes = nullptr;
+    handoff::TrialListener* trials = nullptr;
+    Lookup *tls_policy = nullptr, *tls_trial = nullptr, *requiretls_policy = nullptr, *pix = nullptr, *reply_filter = nullptr,
+           *status_filter = nullptr, *bounce_classes = nullptr;
     std::unique_ptr<Agent> agent;
     std::chrono::microseconds most_time = std::chrono::hours(1000);     // of a run that leaps
     std::uint64_t most_turns = UINT64_MAX;

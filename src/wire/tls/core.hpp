@@ -111,6 +111,11 @@ bool hold_against(SSL* ssl, const std::vector<TlsaRecord>& anchors);
 /// The usage of the anchor that vouched for the peer; none: no one did.
 std::optional<int> matched_usage(SSL* ssl);
 
+/// What a session asks for beyond its Context.
+Result<void> set_up(SSL* ssl, const ConnectOptions& options);
+
+/// Of the certificate alone: whose it is, and what it is worth against `wanted` by what `ssl` found of its chain.
+void note_peer(SSL* ssl, X509* certificate, const Context::Core& core, const ConnectOptions& wanted, Facts& facts);
 /// `wanted`: what the peer is held against; of a server's, nothing.
 Facts facts_of(SSL* ssl, const Context::Core& core, const ConnectOptions& wanted);
 

@@ -6,11 +6,14 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace posthorn::tls {
+
+struct Shown;
 
 enum class Role { client, server };
 enum class Trust { absent, untrusted, trusted, verified };
@@ -44,6 +47,7 @@ struct Facts {
     std::string certificate_fingerprint, key_fingerprint;  // "AA:BB:..."
     std::vector<std::string> peer_names;  // DNS-IDs
     std::string matched_name;
+    std::shared_ptr<const Shown> shown;  // where ConnectOptions::keep_shown asks for it
     std::vector<PeerCertificate> chain;  // where Options::keep_chain asks for it; the leaf first
 };
 

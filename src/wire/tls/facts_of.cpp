@@ -2,12 +2,14 @@
 
 #include "base/strings.hpp"
 #include "net/address.hpp"
+#include "tls/second_look.hpp"
 
 #include <fmt/format.h>
 #include <openssl/ec.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <cstring>
 #include <tuple>
 
@@ -227,7 +229,39 @@ void note_trust(SSL* ssl, X509* certificate, const ConnectOptions& wanted, Facts
         facts.why = fmt::format("certificate bears none of the names expected: {}", fmt::join(wanted.names, ", "));
 }
 
+std::string der_of(X509* certificate)
+{
+    std::string octets(static_cast<std::size_t>(std::max(i2d_X509(certificate, nullptr), 0)), '\0');
+    auto* at = reinterpret_cast<unsigned char*>(octets.data());
+    if (!octets.empty())
+        i2d_X509(certificate, &at);
+    return octets;
+}
+
+std::shared_ptr<const Shown> shown_in(SSL* ssl, X509* peer, const Facts& facts)
+{
+    auto shown = std::make_shared<Shown>();
+    shown->version = SSL_version(ssl);
+    shown->protocol = facts.protocol;
+    shown->cipher = facts.cipher;
+    shown->sni = facts.sni;
+    shown->resumed = facts.resumed;
+    shown->verdict = SSL_get_verify_result(ssl);
+    const STACK_OF(X509)* chain = facts.resumed ? nullptr : SSL_get_peer_cert_chain(ssl);
+    for (int i = 0; i < sk_X509_num(chain); ++i)
+        shown->certificates.push_back(der_of(sk_X509_value(chain, i)));
+    if (peer && shown->certificates.empty())
+        shown->certificates.push_back(der_of(peer));
+    return shown;
+}
+
 }  // namespace
+
+void note_peer(SSL* ssl, X509* certificate, const Context::Core& core, const ConnectOptions& wanted, Facts& facts)
+{
+    note_certificate(certificate, core, facts);
+    note_trust(ssl, certificate, wanted, facts);
+}
 
 Facts facts_of(SSL* ssl, const Context::Core& core, const ConnectOptions& wanted)
 {
@@ -254,9 +288,10 @@ Facts facts_of(SSL* ssl, const Context::Core& core, const ConnectOptions& wanted
             (core.role == Role::server ? facts.client_signature : facts.server_signature) = std::move(theirs);
         }
     }
+    if (wanted.keep_shown)
+        facts.shown = shown_in(ssl, peer.get(), facts);
     if (peer) {
-        note_certificate(peer.get(), core, facts);
-        note_trust(ssl, peer.get(), wanted, facts);
+        note_peer(ssl, peer.get(), core, wanted, facts);
         if (core.options.keep_chain)
             note_chain(ssl, core, facts);
     }

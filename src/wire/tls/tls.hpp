@@ -63,6 +63,7 @@ struct ConnectOptions {
     std::vector<TlsaRecord> anchors;  // usable ones; not together with `sessions`: nothing is known of a resumed one
     std::optional<std::string> protocols, cipher_list;  // instead of the Context's: as parse_protocols(), cipher_list() have them
     bool must_verify = false;
+    bool keep_shown = false;  // for a look_again() (second_look.hpp)
     std::shared_ptr<SessionStore> sessions;  // none: no resumption
     std::string session_key;
 };

@@ -353,9 +353,6 @@ awaitable<Result<Secured>> accept(std::shared_ptr<Context> context, std::unique_
     co_return Secured(std::move(stream), std::move(facts));
 }
 
-namespace {
-
-/// What this session asks for beyond its Context.
 Result<void> set_up(SSL* ssl, const ConnectOptions& options)
 {
     if (options.protocols) {
@@ -371,8 +368,6 @@ Result<void> set_up(SSL* ssl, const ConnectOptions& options)
         return Error{"no trust anchor can be used", "4.7.5"};
     return {};
 }
-
-}  // namespace
 
 awaitable<Result<Secured>> connect(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, ConnectOptions options)
 {
