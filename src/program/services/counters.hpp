@@ -97,6 +97,10 @@ inline constexpr CounterInfo smtp_observations_dropped{.name = "smtp_observation
                                                        .help = "What sessions showed of their peers, and memory was not told in time."};
 inline constexpr CounterInfo smtp_transcripts_dropped{.name = "smtp_transcripts_dropped", .help = "Transcripts that memory was not told in time."};
 
+// smtpd, smtp
+inline constexpr CounterInfo trials_dropped{.name = "trials_dropped",
+                                            .help = "What stricter settings would have done that memory was not told in time (posthorn trials)."};
+
 // who asks names: smtpd, smtp, lmtp
 inline constexpr CounterInfo dns_questions{.name = "dns_questions", .help = "Questions about names and addresses."};
 inline constexpr CounterInfo dns_from_cache{.name = "dns_from_cache", .help = "Questions that the cache answered."};
@@ -183,6 +187,7 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            smtp_round_trips,
                                            smtp_observations_dropped,
                                            smtp_transcripts_dropped,
+                                           trials_dropped,
                                            dns_questions,
                                            dns_from_cache,
                                            dns_asked,

@@ -1,5 +1,5 @@
 // services/kept_file.hpp: what qmgr keeps in files of its own beside the queue's database: operators' orders (`orders`), who hands mail in (`accounts`), where
-//          messages are bound for (`moving`).
+//          messages are bound for (`moving`); and memory: what stricter settings would have refused (`trials`).
 // Why      a file of its own: an order is in force when it is on stable storage, which memory's files are not when they are told, and holds although the
 //          database was damaged and salvaged; and a queue keeps the format that the program before this one can read.
 // Shape    "posthorn NAME 1 HASH", a line feed, one message of handoff. Written whole beside the old one, synced, renamed over it, the folder synced.

@@ -1,5 +1,5 @@
 // What all processes know together, with one writer: the keys of TLS session tickets, which addresses are alive, what other servers do wrong,
-// who passed the tests before the greeting, what domains ask of TLS.
+// who passed the tests before the greeting, what domains ask of TLS, what stricter settings would have refused.
 #include "handoff/counting.hpp"
 #include "handoff/frames.hpp"
 #include "ipc/client.hpp"
@@ -16,6 +16,7 @@
 #include "services/sts_link.hpp"
 #include "services/table_files.hpp"
 #include "services/transcripts.hpp"
+#include "services/trial_link.hpp"
 #include "services/verify_links.hpp"
 #include "tables/own.hpp"
 #include "tables/table.hpp"
@@ -61,13 +62,16 @@ public:
               [&service](const std::string& line) { return service.log_as("postscreen", line); }, clock_, dispatcher_),
           sts_(service.start_record().data_directory(), clock_, service.log_as("smtp"), service.executor(), dispatcher_),
           transcripts_(service.executor(), fmt::format("{}/{}", service.start_record().data_directory(), handoff::transcript_folder),
-                       TranscriptLimits::from(service.config()), clock_, service.log_as("smtp"))
+                       TranscriptLimits::from(service.config()), clock_, service.log_as("smtp")),
+          trials_(service.start_record().data_directory(), clock_, service.log(), service.executor(), dispatcher_)
     {
         transcripts_.serve(dispatcher_);
         dispatcher_.on<handoff::VerifyRequest, handoff::VerifyReply>(Frame::verify,
                                                                      [this](handoff::VerifyRequest request) { return verify(std::move(request)); });
         dispatcher_.on_now<handoff::VerifyQuestion, handoff::VerifyKnowledge>(
             Frame::verify_known, [this](const handoff::VerifyQuestion& question) { return known(question); });
+        dispatcher_.on<handoff::TrialsCommand, handoff::Trials>(
+            Frame::trials, [this](handoff::TrialsCommand command) { return trials_.command(std::move(command)); });
         dispatcher_.on_now<handoff::TicketKeysRequest, handoff::TicketKeysReply>(Frame::ticket_keys, [this](const handoff::TicketKeysRequest&) {
             handoff::TicketKeysReply reply;
             reply.set_octets(keys_.octets());
@@ -93,6 +97,7 @@ public:
         tasks_.spawn(peers_.run());
         tasks_.spawn(sts_.run());
         tasks_.spawn(transcripts_.run());
+        tasks_.spawn(trials_.run());
     }
 
     awaitable<void> stop(process::Stop) override
@@ -107,6 +112,7 @@ public:
         screen_.write_out();
         sts_.write_out();
         transcripts_.write_out();
+        co_await trials_.write_out();
     }
 
     Result<process::Reload> reload(const config::Snapshot& snapshot) override
@@ -146,12 +152,15 @@ private:
         return [this, connection = std::move(connection), staged = std::make_shared<PeerKeeper::Staged>()](ipc::Incoming incoming) {
             if (incoming.kind == static_cast<ipc::Kind>(Frame::client_event))
                 return client_event(connection.lock().get(), std::move(incoming));
-            if (incoming.kind != static_cast<ipc::Kind>(Frame::peer_command))
+            const bool of_trials = incoming.kind == static_cast<ipc::Kind>(Frame::trials);
+            if (!of_trials && incoming.kind != static_cast<ipc::Kind>(Frame::peer_command))
                 return dispatcher_.dispatch(std::move(incoming));
             const auto channel = connection.lock();
             const unsigned uid = channel ? channel->credentials().uid : ~0U;
             if (uid != 0 && uid != ::geteuid())
                 return incoming.responder.fail(Error{"permission denied", "5.7.1"});
+            if (of_trials)
+                return dispatcher_.dispatch(std::move(incoming));
             auto command = incoming.parse<peers::stored::Command>();
             if (!command)
                 return incoming.responder.fail(command.error());
@@ -255,6 +264,7 @@ private:
     ScreenDesk screen_;
     StsDesk sts_;
     TranscriptKeeper transcripts_;
+    TrialDesk trials_;
     std::vector<std::unique_ptr<ipc::Server>> servers_;
 };
 

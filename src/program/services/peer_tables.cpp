@@ -17,6 +17,7 @@ constexpr std::string_view own_parameters[] = {send::smtp_discard_ehlo_keyword_a
                                                send::lmtp_discard_lhlo_keyword_address_maps.name,
                                                send::smtp_tls_policy_maps.name,
                                                "lmtp_tls_policy_maps",
+                                               send::smtp_tls_trial_maps.name,
                                                send::smtp_requiretls_policy.name,
                                                "lmtp_requiretls_policy",
                                                send::smtp_pix_workaround_maps.name,
@@ -104,6 +105,8 @@ PeerTables::PeerTables(process::Service& service, const Clock& clock)
     };
     dns_filter_ = own(send::smtp_dns_reply_filter);
     tls_policy_ = own(send::smtp_tls_policy_maps);
+    if (service.program() != "lmtp")
+        tls_trial_ = own(send::smtp_tls_trial_maps);
     pix_ = own(send::smtp_pix_workaround_maps);
     reply_filter_ = own(send::smtp_reply_filter);
     status_filter_ = own(send::smtp_delivery_status_filter);
@@ -155,12 +158,13 @@ awaitable<Result<bool>> PeerTables::allows(std::string mechanism)
 std::vector<std::string> PeerTables::trust_anchor_files() const
 {
     std::vector<std::string> files;
-    for (const auto& table : tls_policy_.tables())
-        (void)table->visit([&](std::string_view, std::string_view value) {
-            for (const std::string_view word : split(value, ", \t\r\n"))
-                if (istarts_with(word, "tafile="))
-                    files.emplace_back(word.substr(word.find('=') + 1));
-        });
+    for (const TableLookup* const lookup : {&tls_policy_, &tls_trial_})
+        for (const auto& table : lookup->tables())
+            (void)table->visit([&](std::string_view, std::string_view value) {
+                for (const std::string_view word : split(value, ", \t\r\n"))
+                    if (istarts_with(word, "tafile="))
+                        files.emplace_back(word.substr(word.find('=') + 1));
+            });
     return files;
 }
 

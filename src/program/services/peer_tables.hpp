@@ -51,6 +51,7 @@ public:
     send::DiscardMaps* discard() { return discard_.empty() ? nullptr : this; }
     send::Lookup* dns_filter() { return dns_filter_.get(); }
     send::Lookup* tls_policy() { return tls_policy_.get(); }
+    send::Lookup* tls_trial() { return tls_trial_.get(); }
     /// Files that policies name (tafile=), as far as the tables can be read as a whole.
     std::vector<std::string> trust_anchor_files() const;
     send::Lookup* requiretls_policy() { return &requiretls_policy_; }
@@ -73,7 +74,7 @@ private:
     std::shared_ptr<TableFiles> files_;
     tables::Tables tables_;
     tables::Maps discard_;
-    TableLookup dns_filter_, tls_policy_, pix_, reply_filter_, status_filter_, bounce_classes_;
+    TableLookup dns_filter_, tls_policy_, tls_trial_, pix_, reply_filter_, status_filter_, bounce_classes_;
     RequireTlsPolicy requiretls_policy_;
     std::unique_ptr<OutboundEditor> editor_;
     tables::OwnOptions own_options_;

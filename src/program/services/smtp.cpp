@@ -19,6 +19,7 @@
 #include "services/startup.hpp"
 #include "services/sts_link.hpp"
 #include "services/transcripts.hpp"
+#include "services/trial_link.hpp"
 #include "sts/fetch.hpp"
 #include "sts/params.hpp"
 #include "tls/params.hpp"
@@ -70,6 +71,21 @@ struct StsDomains {
     sts::Book book;
 };
 
+/// What became of levels of TLS on trial, on its way to memory.
+struct Trials {
+    explicit Trials(Executor executor)
+        : memory(executor, std::string(handoff::memory_socket), {.channel = {.name = "memory"}}), link(executor, memory)
+    {
+    }
+    awaitable<void> close()
+    {
+        co_await link.close();
+        co_await memory.close();
+    }
+    ipc::Client memory;
+    TrialLink link;
+};
+
 /// smtp_dns_resolver_options, and the domains of this machine where it wants some.
 struct Search {
     explicit Search(const process::Service& service)
@@ -105,6 +121,8 @@ struct PreparedSmtp {
         transcripts = std::make_unique<TranscriptLink>(service, clock());
         if (aggregate::Wanted::from(service.config()).tls)
             reporter = std::make_unique<ReportLink>(service.executor());
+        if (options.tls_trial_level != send::TlsLevel::none || tables->tls_trial())
+            trials = std::make_unique<Trials>(service.executor());
     }
     static dns::Options names_of(process::Service& service)
     {
@@ -127,6 +145,7 @@ struct PreparedSmtp {
     std::unique_ptr<PeerMemory> peers;
     std::unique_ptr<TranscriptLink> transcripts;
     std::unique_ptr<ReportLink> reporter;           // none: no domain has reports of TLS
+    std::unique_ptr<Trials> trials;                 // none: no level of TLS is on trial
 };
 
 /// A session says up to eight mails before it waits (send/plan.hpp), and eight more are at hand when the answers come.
@@ -136,8 +155,8 @@ class DeliveryService final : public process::Work {
 public:
     DeliveryService(process::Service& service, PreparedSmtp prepared)
         : service_(service), tables_(std::move(prepared.tables)), peers_(std::move(prepared.peers)), transcripts_(std::move(prepared.transcripts)),
-          reporter_(std::move(prepared.reporter)), reports_(reports_of(service, reporter_.get())), tls_(std::move(prepared.tls)),
-          resolver_(std::move(prepared.resolver)), names_(*resolver_), search_(std::move(prepared.search)),
+          reporter_(std::move(prepared.reporter)), trials_(std::move(prepared.trials)), reports_(reports_of(service, reporter_.get())),
+          tls_(std::move(prepared.tls)), resolver_(std::move(prepared.resolver)), names_(*resolver_), search_(std::move(prepared.search)),
           sts_(prepared.sts_context ? std::make_unique<StsDomains>(service, PreparedSmtp::clock(), *resolver_, prepared.sts_context, prepared.options)
                                     : nullptr),
           agent_(std::move(prepared.options), surroundings(std::move(prepared.own_addresses))),
@@ -159,6 +178,8 @@ public:
         transcripts_->start();
         if (reporter_)
             reporter_->start();
+        if (trials_)
+            trials_->memory.start();
         if (sts_)
             sts_->link.start();
         link_.on_call_back = [this](std::uint64_t attempt) { agent_.call_back(attempt); };
@@ -187,6 +208,8 @@ public:
         co_await transcripts_->close();
         if (reporter_)
             co_await reporter_->close();
+        if (trials_)
+            co_await trials_->close();
         co_await link_.close();
     }
 
@@ -204,6 +227,8 @@ public:
         handoff::count(reply, smtp_transcripts_dropped, transcripts_->dropped());
         if (reporter_)
             handoff::count(reply, reports_dropped, reporter_->dropped());
+        if (trials_)
+            handoff::count(reply, trials_dropped, trials_->link.dropped());
     }
 
 private:
@@ -225,6 +250,8 @@ private:
         made.own_addresses = std::move(own_addresses);
         made.tls = tls_.get();
         made.reports = reports_.get();
+        made.trials = trials_ ? &trials_->link : nullptr;
+        made.tls_trial = tables_->tls_trial();
         made.sts = sts_ ? &sts_->book : nullptr;
         made.peers = peers_->peers();
         made.transcripts = transcripts_->transcripts();
@@ -246,6 +273,7 @@ private:
     std::unique_ptr<PeerMemory> peers_;
     std::unique_ptr<TranscriptLink> transcripts_;
     std::unique_ptr<ReportLink> reporter_;
+    std::unique_ptr<Trials> trials_;
     std::unique_ptr<TlsReportLink> reports_;
     std::unique_ptr<send::WireTls> tls_;
     std::unique_ptr<dns::Resolver> resolver_;

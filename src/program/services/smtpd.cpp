@@ -31,6 +31,7 @@
 #include "services/table_desk.hpp"
 #include "services/table_files.hpp"
 #include "services/tls_files.hpp"
+#include "services/trial_link.hpp"
 #include "services/verify_links.hpp"
 #include "tls/params.hpp"
 
@@ -164,8 +165,8 @@ public:
           reporter_(prepared.options.checks.dmarc && aggregate::Wanted::from(service.config()).dmarc
                         ? std::make_unique<ReportLink>(service.executor())
                         : nullptr),
-          server_(service.executor(), std::move(prepared.options), outside()), front_(front != nullptr ? front->make(service, server_) : nullptr),
-          tasks_(service.executor())
+          trials_(service.executor(), memory_), server_(service.executor(), std::move(prepared.options), outside()),
+          front_(front != nullptr ? front->make(service, server_) : nullptr), tasks_(service.executor())
     {
     }
 
@@ -212,6 +213,7 @@ public:
                 co_await listener->drain();
         co_await tasks_.close();
         co_await queue_.close();
+        co_await trials_.close();
         co_await memory_.close();
         co_await resolve_.close();
         if (asks_cyrus_)
@@ -242,6 +244,7 @@ public:
         count_names(reply, *resolver_);
         if (reporter_)
             handoff::count(reply, reports_dropped, reporter_->dropped());
+        handoff::count(reply, trials_dropped, trials_.dropped());
         if (front_)
             front_->count(reply);
         constexpr std::array<std::string_view, 3> labels{"command", "code", "by"};
@@ -272,6 +275,7 @@ private:
         made.rates = &rates_;
         made.remembered = screen_.get();
         made.postmaster = this;
+        made.trials = &trials_;
         if (reporter_) {
             dmarc_reports_.emplace(*reporter_);
             made.dmarc_reports = &*dmarc_reports_;
@@ -426,6 +430,7 @@ private:
     std::unique_ptr<LocalMilters> other_filters_;        // none: nothing comes that is not smtpd's, or nobody is to see it
     std::unique_ptr<ScreenLink> screen_;        // none: clients are not tested before the greeting
     std::unique_ptr<ReportLink> reporter_;          // none: no domain is told what its mail proved
+    TrialLink trials_;
     std::optional<DmarcReportLink> dmarc_reports_;
     receive::Server server_;
     std::unique_ptr<Front> front_;              // none: clients speak SMTP themselves
