@@ -69,6 +69,18 @@ def orders_asked(name, rule, broken):
     return ("orders: " + name, "inquiry_test", "src/program/inquiry/orders.cpp", rule, broken, "order*")
 
 
+def trials(name, rule, broken, tests, target="trials_test", path="src/program/trials/book.cpp"):
+    return ("trials: " + name, target, path, rule, broken, tests)
+
+
+def tried(name, rule, broken, tests, path="tls_trial"):
+    return trials(name, rule, broken, tests, "send_test", f"src/journey/send/{path}.cpp")
+
+
+def warned(name, rule, broken, tests):
+    return trials(name, rule, broken, tests, "receive_test", "src/journey/receive/policy/judge.cpp")
+
+
 def accounts(name, rule, broken, file="book"):
     return ("accounts: " + name, "accounts_test", f"src/journey/accounts/{file}.cpp", rule, broken, "")
 
@@ -1038,4 +1050,28 @@ RULES = [
     ("smtp_header_checks: bare line ends go out", "programs", "src/program/services/outbound_editor.cpp", "cleanup::as_lines(text, kind == \"header\")", "std::string(text)", "journey test_rewriting.Rewriting.test_what_a_check_makes_of_a_folded_field_has_whole_line_ends"),
     ("Milters: a local part is told as it came", "receive_test", "src/journey/receive/session_milter.cpp", "route.address().empty() ? address : route.address(), true", "address, true", "Milters: an address is told*"),
     ("survey: certificates are secret", "migrate_test", "src/program/migrate/survey.cpp", "if (!chain || !has_certificates_alone(path))", "if (true)", "survey: of a chain*"),
+    trials("what is not known is refused", "    default: day.set_unknown(day.unknown() + seen.count());", "    default: day.set_refused(day.refused() + seen.count());", "book: what cannot be judged*"),
+    trials("what has nothing to be held against is as any", "    case TrialSeen::UNHELD: day.set_unheld(day.unheld() + seen.count()); [[fallthrough]];", "    case TrialSeen::UNHELD:", "book: what cannot be judged*"),
+    trials("entries without end", "entries > limits_.entries;", "entries > limits_.entries + 1'000;", "book: entries and trials*"),
+    trials("trials without end", ">= limits_.trials)", ">= limits_.trials + 100)", "book: entries and trials*"),
+    trials("samples without end", "entry.samples_size() > limits_.samples", "entry.samples_size() > limits_.samples + 10", "book: what was judged*"),
+    trials("words without end", "std::min(text.size(), limits_.octets)", "std::min(text.size(), limits_.octets * 10)", "book: entries and trials*"),
+    trials("strangers push out what we send", "for (auto at = kept.entries.begin(); key.out == out && at", "for (auto at = kept.entries.begin(); at", "book: entries and trials*"),
+    trials("days are kept for ever", "        days.erase(days.begin(), kept_days);", "", "book: after fourteen*"),
+    trials("one kill loses all", "            (void)co_await write(); ", "            (void)book_; ", "trial link: memory writes*", "services_test", "src/program/services/trial_link.cpp"),
+    trials("a link holds without end", "gathered_.seen_size() >= waiting", "gathered_.seen_size() >= waiting * 10", "trial link: more*", "services_test", "src/program/services/trial_link.cpp"),
+    tried("no answer is a refusal", "return fault == TlsFault::dane_required || fault == TlsFault::tlsa_invalid ?", "return fault || true ?", "trial: TLSA*"),
+    tried("what holds already is tried", "tried > seen.level &&", "tried >= seen.level &&", "trial: a level*"),
+    tried("warnings of each session", "    quiet.log = observe::Log(std::make_shared<Unheard>(), \"trial\");\n", "", "trial: TLSA*"),
+    tried("none is another level", "tried == TlsLevel::none || ", "", "trial: tables*"),
+    tried("the level is in force", "wish.tls.keep_shown = tries_levels(*job, host);", "wish.tls.keep_shown = tries_levels(*job, host), wish.tls.level = std::max(wish.tls.level, options.tls_trial_level);", "trial: it asks*", "agent_open"),
+    tried("another server name", "wish.tls.keep_shown = tries_levels(*job, host);", "wish.tls.keep_shown = tries_levels(*job, host), wish.tls.server_name = host.name;", "trial: TLSA*", "agent_open"),
+    tried("a line for each session", "now - said < trial_said_again", "now - said < trial_said_again && false", "trial: a line*", "agent_trial"),
+    tried("mail that no level keeps back counts", " && !job.tls_optional;", ";", "trial: a level*", "agent_trial"),
+    trials("a resumed session has no chain, and so no authority", "shown.resumed && !by_anchors ? shown.verdict :", "", "trial: a session that was resumed*", "send_test", "src/wire/tls/second_look.cpp"),
+    trials("a chain that was not shown does not fit", "shown.resumed && std::ranges::any_of(options.anchors, of_chain)", "shown.resumed && false", "trial: a session that was resumed*", "send_test", "src/wire/tls/second_look.cpp"),
+    warned("a list that does not answer lets pass", "!trial_->lacks_answers || step == Step::permit", "true", "trials: where nobody*"),
+    warned("who is deferred for want of an answer is refused", "error_of_ours || trial_->unsure ?", "error_of_ours ?", "trials: where nobody*"),
+    warned("a class has as many verdicts as members", "std::exchange(trial_->settled, true)", "std::exchange(trial_->settled, true) && false", "trials: a class*"),
+    warned("what is on trial refuses", "        court_.would_refuse(at_, line);\n        return Step::dunno;", "        court_.would_refuse(at_, line);\n        reply_ = line;\n        return Step::reject;", "trials: a restriction*"),
 ]

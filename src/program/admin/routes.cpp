@@ -16,6 +16,7 @@
 #include "inquiry/queue_listing.hpp"
 #include "inquiry/report_listing.hpp"
 #include "inquiry/transcripts.hpp"
+#include "inquiry/trial_listing.hpp"
 #include "schedule/orders.hpp"
 
 #include <fmt/format.h>
@@ -60,6 +61,7 @@ constexpr Known known[] = {
     {"api/helpers", {Place::helpers, false}, "whom processes ask while mail waits, how long that takes, and who waits for them now"},
     {"api/reports", {Place::reports, false}, "daily reports that other domains ask for: what is counted, where they went: ?of= a domain"},
     {"api/reports/received", {Place::received, false}, "what others report of our domains: ?of= a domain &days="},
+    {"api/trials", {Place::trials, false}, "what stricter settings would have refused, and let pass: ?of= a word &direction= in or out &since="},
     {"api/accounts", {Place::accounts, false}, "who hands mail in, how much, and what looks strange: ?of= an account"},
     {"api/accounts/*/*", {Place::order_account, true}, "hold, refuse, allow (?for=), resume, forget an account (login:NAME, uid:NUMBER): ?reason="},
     {"api/counters", {Place::counters, false}, "counters of each process"},
@@ -349,6 +351,33 @@ Answer received(System& system, const Target& target)
     return {200, json, fmt::format("{{\"domains\": [\n{}\n], \"reports\": [\n{}\n]}}\n", sums, each)};
 }
 
+Answer trials(System& system, const Target& target)
+{
+    if (auto wrong = unknown_word(target, {"of", "direction", "since"}))
+        return *std::move(wrong);
+    handoff::TrialsCommand command;
+    if (auto word = target.word("of"))
+        command.add_words(*std::move(word));
+    if (const auto direction = target.word("direction")) {
+        if (*direction != "in" && *direction != "out")
+            return wrong_query("direction: in or out is needed");
+        command.set_direction(*direction == "in" ? handoff::TrialsCommand::IN : handoff::TrialsCommand::OUT);
+    }
+    if (const auto word = target.word("since")) {
+        const auto since = inquiry::since_of(*word, system.now());
+        if (!since)
+            return wrong_query("since: " + since.error().what());
+        command.set_since(since->time_since_epoch().count());
+    }
+    const auto told = system.trials(std::move(command));
+    if (!told)
+        return trouble(told.error());
+    std::string all;
+    for (const handoff::Trial& trial : told->trials())
+        joined_lines(all, inquiry::trial_json(trial));
+    return {200, json, fmt::format("{{\"trials\": [\n{}\n]}}\n", all)};
+}
+
 std::string accounts_json(const handoff::QueueReply& reply)
 {
     std::string all;
@@ -502,6 +531,7 @@ Answer answer_to(const Asked& asked, System& system, const Result<process::Insta
         return reports(system, std::string(target.word("of").value_or("")));
     }
     case Place::received: return received(system, target);
+    case Place::trials: return trials(system, target);
     default: break;
     }
     if (auto wrong = unknown_word(target, {}))

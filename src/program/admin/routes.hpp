@@ -36,6 +36,7 @@ enum class Place {
     helpers,
     reports,
     received,
+    trials,
     accounts,
     order_account,
     act,

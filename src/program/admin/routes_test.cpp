@@ -5,6 +5,7 @@
 #include "handoff/counting.hpp"
 #include "inquiry/heard_listing.hpp"
 #include "inquiry/queue_action.hpp"
+#include "inquiry/trial_listing.hpp"
 #include "services/counters.hpp"
 
 #include <doctest/doctest.h>
@@ -232,6 +233,28 @@ TEST_CASE("routes: what others report of our domains, of one with its reports; d
     CHECK_FALSE(system.heard_asked.with_reports());
     for (const char* wrong : {"days=0", "days=x", "for=a.test"})
         CHECK(ask(system, std::string("/api/reports/received?") + wrong).status == 400);
+}
+
+TEST_CASE("routes: what stricter settings would have refused, by word, direction and time")
+{
+    ToldSystem system;
+    CHECK(ask(system, "/api/trials").status == 503);
+    handoff::Trials told;
+    for (const char* tried : {"verify", "reject_rbl_client a.test"})
+        told.add_trials()->set_tried(tried);
+    system.trials_reply = told;
+    const Answer answer = ask(system, "/api/trials?of=a.test&direction=out&since=1d");
+    CHECK(answer.status == 200);
+    CHECK(answer.body == "{\"trials\": [\n" + inquiry::trial_json(told.trials(0)) + ",\n" + inquiry::trial_json(told.trials(1)) + "\n]}\n");
+    REQUIRE(system.trials_asked.words_size() == 1);
+    CHECK(system.trials_asked.words(0) == "a.test");
+    CHECK(system.trials_asked.direction() == handoff::TrialsCommand::OUT);
+    CHECK(system.trials_asked.since() == (system.now() - std::chrono::hours{24}).time_since_epoch().count());
+    CHECK(system.trials_asked.verb() == handoff::TrialsCommand::LIST);
+    CHECK(ask(system, "/api/trials").status == 200);
+    CHECK(system.trials_asked.words_size() == 0);
+    for (const char* const wrong : {"direction=up", "since=yesterday", "for=a.test"})
+        CHECK(ask(system, std::string("/api/trials?") + wrong).status == 400);
 }
 
 TEST_CASE("routes: daily reports are listed, of one domain or of all; without reporter the answer is 503")

@@ -4,6 +4,7 @@
 #include "inquiry/queue_client.hpp"
 #include "inquiry/report_listing.hpp"
 #include "inquiry/transcripts.hpp"
+#include "inquiry/trial_listing.hpp"
 
 namespace posthorn::admin {
 
@@ -31,6 +32,7 @@ public:
         return inquiry::ask_reporter(snapshot_, std::move(command), until());
     }
     Result<handoff::HeardReply> heard(handoff::HeardCommand command) override { return inquiry::ask_reports(snapshot_, std::move(command), until()); }
+    Result<handoff::Trials> trials(handoff::TrialsCommand command) override { return inquiry::ask_trials(snapshot_, std::move(command), until()); }
     WallTime now() const override { return SystemClock().wall(); }
     std::string host() const override { return snapshot_.text("myhostname"); }
 

@@ -10,6 +10,7 @@
 #include "handoff/heard.pb.h"
 #include "handoff/sites.pb.h"
 #include "handoff/transcript.hpp"
+#include "handoff/trials.pb.h"
 #include "inquiry/known_peers.hpp"
 #include "inquiry/why_question.hpp"
 
@@ -37,6 +38,8 @@ public:
     virtual Result<handoff::AggregateReports> reports(std::string domain) = 0;
     /// reports: what others report of our domains.
     virtual Result<handoff::HeardReply> heard(handoff::HeardCommand command) = 0;
+    /// memory: what stricter settings would have refused.
+    virtual Result<handoff::Trials> trials(handoff::TrialsCommand command) = 0;
     virtual WallTime now() const = 0;
     /// For the page.
     virtual std::string host() const = 0;

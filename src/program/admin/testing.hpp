@@ -18,6 +18,8 @@ public:
     std::string reports_of;
     Result<handoff::HeardReply> heard_reply = Error{"no reports of others are taken", "4.3.0"};
     handoff::HeardCommand heard_asked;
+    Result<handoff::Trials> trials_reply = Error{"down", "4.3.0"};
+    handoff::TrialsCommand trials_asked;
     inquiry::WhyAsked why_reply;
     std::vector<handoff::Transcript> kept;
     inquiry::KnownPeers known;
@@ -41,6 +43,11 @@ public:
     {
         heard_asked = std::move(command);
         return heard_reply;
+    }
+    Result<handoff::Trials> trials(handoff::TrialsCommand command) override
+    {
+        trials_asked = std::move(command);
+        return trials_reply;
     }
     Result<handoff::SitesReply> sites(std::uint32_t) override { return sites_reply; }
     inquiry::WhyAsked why(std::string word) override

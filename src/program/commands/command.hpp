@@ -45,6 +45,7 @@ int bounce(std::span<char*> args);
 int resume(std::span<char*> args);
 int orders(std::span<char*> args);
 int accounts(std::span<char*> args);
+int trials(std::span<char*> args);
 
 /// First of all: a caller may have closed them, and what is opened next would be taken for one of them. A message on standard error would
 /// be written into a queue file.

@@ -12,7 +12,7 @@ constexpr Command table[] = {
     {"transcript", transcript}, {"peers", peers},        {"why", why},
     {"suspend", suspend},       {"bounce", bounce},      {"resume", resume},
     {"orders", orders},         {"helpers", helpers},    {"setting", setting},
-    {"reports", reports},       {"accounts", accounts},
+    {"reports", reports},       {"accounts", accounts},  {"trials", trials},
 };
 }  // namespace
 

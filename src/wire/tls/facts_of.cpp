@@ -229,7 +229,7 @@ void note_trust(SSL* ssl, X509* certificate, const ConnectOptions& wanted, Facts
         facts.why = fmt::format("certificate bears none of the names expected: {}", fmt::join(wanted.names, ", "));
 }
 
-std::string der_of(X509* certificate)
+std::string der_octets(X509* certificate)
 {
     std::string octets(static_cast<std::size_t>(std::max(i2d_X509(certificate, nullptr), 0)), '\0');
     auto* at = reinterpret_cast<unsigned char*>(octets.data());
@@ -249,9 +249,9 @@ std::shared_ptr<const Shown> shown_in(SSL* ssl, X509* peer, const Facts& facts)
     shown->verdict = SSL_get_verify_result(ssl);
     const STACK_OF(X509)* chain = facts.resumed ? nullptr : SSL_get_peer_cert_chain(ssl);
     for (int i = 0; i < sk_X509_num(chain); ++i)
-        shown->certificates.push_back(der_of(sk_X509_value(chain, i)));
+        shown->certificates.push_back(der_octets(sk_X509_value(chain, i)));
     if (peer && shown->certificates.empty())
-        shown->certificates.push_back(der_of(peer));
+        shown->certificates.push_back(der_octets(peer));
     return shown;
 }
 
