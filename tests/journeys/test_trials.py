@@ -86,12 +86,13 @@ class Trials(Journey):
         for sender in ("a@bad.test", "b@bad.test", "c@good.test", "nodot@x"):
             posthorn.send(["user@there.test"], sender=sender)
         wait_until(lambda: len(sink.messages) == 4, "all of it arrives")
-        self.assertEqual(len(posthorn.wait_log(r"NOQUEUE: reject_warning: RCPT from localhost\[127\.0\.0\.1\]: 554 5\.7\.1 <[ab]@bad\.test>: Sender address rejected: "
+        self.assertEqual(len(posthorn.wait_log(r"NOQUEUE: reject_warning: RCPT from \S+\[127\.0\.0\.1\]: 554 5\.7\.1 <[ab]@bad\.test>: Sender address rejected: "
                                                r"Access denied; from=<[ab]@bad\.test> to=<user@there\.test> proto=ESMTP helo=", 2)), 2)
         tried = self.judged(posthorn, access, 4)
         self.assertEqual((tried["direction"], tried["passed"], tried["refused"]), ("in", 2, 2))
         [entry] = tried["entries"]
-        self.assertEqual((entry["whom"], entry["count"], entry["reason"]), ("localhost", 2, "554 5.7.1 <*>: Sender address rejected: Access denied"))
+        self.assertIn(entry["whom"], ("127.0.0.0/24", "localhost"))   # whether the machine has a name for the address
+        self.assertEqual((entry["count"], entry["reason"]), (2, "554 5.7.1 <*>: Sender address rejected: Access denied"))
         self.assertEqual([one["sender"] for one in entry["samples"]], ["b@bad.test", "a@bad.test"])
         fqdn = self.judged(posthorn, "reject_non_fqdn_sender", 4)
         self.assertEqual((fqdn["passed"], fqdn["refused"]), (3, 1))
