@@ -74,7 +74,7 @@ awaitable<std::optional<TrialFinding>> judge_beside(TlsSeen seen, const Options*
         co_return finding("smtp_tls_trial_maps", TrialSeen::UNKNOWN, policy.error().what());
     const TlsLevel tried = policy->level;
     const std::string_view level = level_name(tried);
-    if (tried == TlsLevel::none || !is_stricter(tried, seen))
+    if (!is_stricter(tried, seen))
         co_return std::nullopt;
     if (!around->tls)
         co_return finding(level, TrialSeen::UNKNOWN, "TLS is not used here");

@@ -67,6 +67,19 @@ std::string at_level(TlsLevel level, Tried& world)
     return world.come_of_it();
 }
 
+/// authority, issuer, mx.example.test: a server shows the issuer, or does not.
+tls::Pem by_issuer(bool shown)
+{
+    tls::CertificateWish wish("Issuer");
+    wish.dns_names.clear();
+    wish.authority = true;
+    const tls::Pem issuer = tls::make_certificate(wish, &tls::authority());
+    tls::Pem made = tls::make_certificate(tls::CertificateWish("mx.example.test"), &issuer);
+    if (shown)
+        made.certificate += issuer.certificate;
+    return made;
+}
+
 const tls::Pem& right()
 {
     static const tls::Pem made = tls::leaf("mx.example.test");
@@ -109,16 +122,9 @@ TEST_CASE("trial: chain and names of the certificate that came are held against 
 
 TEST_CASE("trial: a chain with an issuer in between is judged as a whole")
 {
-    // authority, issuer, leaf: the issuer comes with the handshake alone.
-    tls::CertificateWish issuer_wish("Issuer");
-    issuer_wish.dns_names.clear();
-    issuer_wish.authority = true;
-    const tls::Pem issuer = tls::make_certificate(issuer_wish, &tls::authority());
-    tls::Pem chained = tls::make_certificate(tls::CertificateWish("mx.example.test"), &issuer);
-    Tried broken(chained);
+    Tried broken(by_issuer(false));
     CHECK(at_level(TlsLevel::verify, broken).starts_with("refused verify: Server certificate not trusted: unable to get local issuer certificate"));
-    chained.certificate += issuer.certificate;
-    Tried whole(chained);
+    Tried whole(by_issuer(true));
     CHECK(at_level(TlsLevel::verify, whole) == "passed verify");
 }
 
@@ -224,6 +230,7 @@ TEST_CASE("trial: a session that was resumed is judged by its certificate and wh
 {
     for (const auto& [certificate, verify] :
          {std::pair<tls::Pem, std::string>{right(), "passed verify"},
+          {by_issuer(true), "passed verify"},
           {self_signed("mx.example.test"), "refused verify: Server certificate not trusted: self-signed certificate"}}) {
         Tried world(certificate);
         world.options.keep_sessions = false;
