@@ -67,12 +67,14 @@ struct AddressStanding {
     explicit AddressStanding(AddressClass which, bool is_known = true) : address_class(which), known(is_known) {}
 
     AddressClass address_class = AddressClass::other;
-    std::string resolved;         // where it goes, where that is not the address itself: user@site of user%site@ours
+    std::string resolved;         // where it goes, where that is not the address itself: user@site of user%site@ours, user@myorigin of user
     bool routed = false;          // as resolved it still has '@', '%' or '!' in front: user%site@host, which that host may send elsewhere
     bool known = true;            // the recipient table of its class lists it, or there is no such table
-    std::string domain;           // that it has once it is rewritten, by myorigin or user%elsewhere; empty: as it is written
     std::string unknown_status;   // with !known: the status where it is not the class's own ("5.1.6": the user has moved)
     std::string unknown_text;     // with !known: the text where it is not "User unknown in ... table"
+
+    /// Where the address goes whose standing this is.
+    const std::string& way_of(const std::string& address) const { return resolved.empty() ? address : resolved; }
 };
 
 /// Whose are an address and a client? An Error: a table failed, try later (never a permit).

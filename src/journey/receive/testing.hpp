@@ -109,13 +109,12 @@ struct FakeClasses final : handoff::AddressClasses {
         else if (domain == "relay.test")
             standing = handoff::AddressStanding(AddressClass::relay, local != "nobody");
         standing.routed = local.find_first_of("%@!") != std::string::npos;
-        if (at != std::string::npos && local + "@" + domain != address)
+        if (local + "@" + domain != address)
             standing.resolved = local + "@" + domain;
         if (local == "moved" && domain == "example.test") {
             standing.unknown_status = "5.1.6";
             standing.unknown_text = "User has moved to new@elsewhere.test";
         }
-        standing.domain = domain;
         co_return standing;
     }
     bool broken = false;

@@ -355,7 +355,6 @@ Result<handoff::AddressStanding> Resolver::standing(Lookups& lookups, std::strin
     TRY(const Target target, resolve(lookups, {}, address));
     handoff::AddressStanding standing(target.address_class);
     standing.routed = target.routed;
-    standing.domain = tables::split_address(target.address).domain;
     if (target.address != address)
         standing.resolved = target.address;
     if (target.reports)

@@ -34,7 +34,7 @@ awaitable<std::string> resolved(handoff::AddressClasses& classes, std::string ad
     if (at == std::string::npos || address.find_first_of("@!%") == at)
         co_return address;
     const auto standing = co_await classes.standing(address);
-    co_return standing && !standing->resolved.empty() ? standing->resolved : address;
+    co_return standing ? standing->way_of(address) : address;
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ awaitable<Judge::Step> Judge::unknown_domain(std::optional<std::string> address,
     if (ours->address_class == AddressClass::local || ours->address_class == AddressClass::virtual_alias ||
         ours->address_class == AddressClass::virtual_mailbox)
         co_return Step::dunno;
-    const std::string domain = to_lower(ours->domain.empty() ? domain_of(*address) : std::string_view(ours->domain));
+    const std::string domain = to_lower(domain_of(ours->way_of(*address)));
     if (domain.empty() || domain.starts_with('['))
         co_return Step::dunno;
 

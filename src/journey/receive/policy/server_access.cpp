@@ -188,7 +188,8 @@ awaitable<Judge::Step> Judge::mx_backup()
     if (found->address_class != handoff::AddressClass::other)
         co_return Step::permit;
     // One without a domain gets that of myorigin, which need not be ours.
-    const std::string domain = found->domain;
+    const auto parts = tables::split_address(found->way_of(recipient));
+    const std::string domain(parts.has_domain ? parts.domain : std::string_view());
     if (domain.empty() || domain.starts_with('['))
         co_return Step::dunno;
     co_await court_.before_wait();
