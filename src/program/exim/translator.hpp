@@ -154,6 +154,7 @@ private:
     void acl_into(std::string_view option, const std::string& parameter);
     void reject_connections();
     class Statement;  // statement.cpp: one of an ACL
+    class Chain;      // statement_chain.hpp: its conditions as tables
     void statement(const Acl& acl, const AclStatement& one, const std::string& parameter);
     std::string asked_of_dns(const std::string& side);
     std::optional<bool> constant(const Condition& condition, int depth) const;
