@@ -76,6 +76,27 @@ class Orders(Journey):
         self.assertEqual(sorted(self.peer.recipients()), ["a@there.test", "b@elsewhere.test", "c@there.test", "d@deep.later.test", "e@there.test"])
         self.assertEqual(posthorn.run("posthorn", "orders").stdout, "no order is in force\n")
 
+    def test_a_backup_of_the_living_queue_has_what_was_ordered(self):
+        posthorn = self.house()
+        posthorn.run("posthorn", "suspend", "there.test", "--reason", "their disk is full")
+        posthorn.send(["a@there.test"])
+        posthorn.wait_log(LINE)
+        self.assertEqual(posthorn.run("posthorn", "queue", "--backup", "copy").stdout, "copy\n")
+        self.assertIn("copy: File exists", posthorn.run("posthorn", "queue", "--backup", "copy", check=False).stderr)
+        posthorn.run("posthorn", "resume", "--all")
+        posthorn.wait_empty()
+        self.assertEqual(self.orders(posthorn), [])
+
+        # As docs/from-postfix.md has it.
+        posthorn.run("postfix", "stop")
+        spool, away = posthorn.dir / "queue" / "spool", posthorn.dir / "queue" / "away"
+        spool.rename(away)
+        (away / "copy").rename(spool)
+        posthorn.start()
+        self.assertEqual([(order["destination"], order["held_up"]) for order in self.orders(posthorn)], [("there.test", 1)])
+        self.assertEqual(posthorn.run("posthorn", "resume", "there.test").stdout, "suspend there.test: ended, 1 message goes now\n")
+        wait_until(lambda: self.peer.recipients() == ["a@there.test"] * 2, "it goes as the queue had it")
+
     def test_a_bounce_returns_what_waits_and_what_comes_once_with_the_reason(self):
         posthorn = self.house({"myhostname": "mail.example.com"})
         self.peer.replies["RCPT"] = lambda argument, _: "451 4.3.0 later" if "@there.test" in argument else "250 2.1.5 Ok"

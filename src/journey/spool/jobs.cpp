@@ -47,10 +47,13 @@ private:
 };
 
 /// The database by SQLite's own backup, which follows what this connection writes meanwhile; then content files by link: they never
-/// change, and while this runs none is removed.
+/// change, and while this runs none is removed. Then what stands beside it, by link as well: such a file is only ever replaced as a whole.
 class BackupJob final : public Job<bool> {
 public:
-    explicit BackupJob(std::string folder) : folder_(std::move(folder)), database_(fmt::format("{}/{}", folder_, database_name)) {}
+    BackupJob(std::string folder, std::vector<std::string> beside)
+        : folder_(std::move(folder)), database_(fmt::format("{}/{}", folder_, database_name)), beside_(std::move(beside))
+    {
+    }
     ~BackupJob() override
     {
         if (backup_)
@@ -124,6 +127,9 @@ private:
         if (seen == messages_per_step)
             return {};
         target_.reset();
+        for (const std::string& name : beside_)
+            if (const int error = files.link(name, fmt::format("{}/{}", folder_, name)); error != ENOENT)
+                must(error, name);
         std::unique_ptr<File> file;
         must(files.open(database_, Open::read_write, file), database_);
         must(file->sync(), database_);
@@ -140,6 +146,7 @@ private:
     }
 
     std::string folder_, database_;
+    std::vector<std::string> beside_;
     std::unique_ptr<SqliteVfs> vfs_;
     std::unique_ptr<Connection> target_;
     sqlite3_backup* backup_ = nullptr;
@@ -292,7 +299,10 @@ int over_limit(void* limit)
 }  // namespace
 
 std::unique_ptr<Job<std::vector<std::string>>> check_job() { return std::make_unique<CheckJob>(); }
-std::unique_ptr<Job<bool>> backup_job(std::string folder) { return std::make_unique<BackupJob>(std::move(folder)); }
+std::unique_ptr<Job<bool>> backup_job(std::string folder, std::vector<std::string> beside)
+{
+    return std::make_unique<BackupJob>(std::move(folder), std::move(beside));
+}
 std::unique_ptr<Job<std::shared_ptr<Snapshot>>> snapshot_job() { return std::make_unique<SnapshotJob>(); }
 
 Result<Rows> run_query(const Snapshot& snapshot, const std::string& sql, std::size_t row_limit, std::chrono::milliseconds time_limit)

@@ -18,7 +18,7 @@ public:
 };
 
 std::unique_ptr<Job<std::vector<std::string>>> check_job();
-std::unique_ptr<Job<bool>> backup_job(std::string folder);
+std::unique_ptr<Job<bool>> backup_job(std::string folder, std::vector<std::string> beside);
 
 /// A database file of its own with the tables of the README; removed when this goes.
 class Snapshot {

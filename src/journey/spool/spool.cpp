@@ -582,9 +582,9 @@ awaitable<Result<std::size_t>> Spool::sweep()
 }
 
 awaitable<Result<std::vector<std::string>>> Spool::check() { return core_->run(check_job()); }
-awaitable<Result<void>> Spool::backup(std::string folder)
+awaitable<Result<void>> Spool::backup(std::string folder, std::vector<std::string> beside)
 {
-    auto done = co_await core_->run(backup_job(std::move(folder)));
+    auto done = co_await core_->run(backup_job(std::move(folder), std::move(beside)));
     if (!done)
         co_return std::move(done).error();
     co_return Result<void>{};

@@ -17,6 +17,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <fstream>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
@@ -344,10 +345,12 @@ TEST_CASE("backup: a copy made under load opens as a queue, with content files, 
     for (int number = 1; number <= 300; ++number)
         leases.push_back(queue.put(number, 20'000));
 
+    // What belongs to the queue beside its database; of the other one there is none.
+    std::ofstream(name_of(folder.path(), "orders")) << "suspended";
     TaskGroup group(queue.loop.get_executor());
     bool done = false, good = false;
     const auto back_up = [](Spool& spool, bool& ended, bool& succeeded) -> awaitable<void> {
-        const auto result = co_await spool.backup("backup-1");
+        const auto result = co_await spool.backup("backup-1", {"orders", "accounts"});
         succeeded = result.has_value();
         ended = true;
     };
@@ -370,6 +373,10 @@ TEST_CASE("backup: a copy made under load opens as a queue, with content files, 
     CHECK_FALSE(queue.get(queue.spool->backup("backup-1")));           // never over an old one
     CHECK_FALSE(queue.get(queue.spool->backup("../elsewhere")));
 
+    std::string orders;
+    std::ifstream(name_of(folder.path(), "backup-1/orders")) >> orders;
+    CHECK(orders == "suspended");
+    CHECK_FALSE(std::ifstream(name_of(folder.path(), "backup-1/accounts")).is_open());
     const auto copied = system_files(name_of(folder.path(), "backup-1"));
     Queue copy(*copied);
     CHECK(copy.get(copy.spool->check()).value().empty());

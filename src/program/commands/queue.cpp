@@ -1,5 +1,6 @@
 // posthorn queue: what Postfix's commands do not say.
 //   --status        counts by queue        --sql QUERY     a read-only query on a snapshot of the spool
+//   --backup NAME   a copy of the living queue, as a new folder beside its database
 #include "commands/command.hpp"
 
 #include "inquiry/queue_client.hpp"
@@ -21,7 +22,7 @@ int run_queue(std::span<char*> args)
     std::optional<std::string> directory;
     handoff::QueueCommand command;
     bool asked = false;
-    constexpr const char* usage = "usage: posthorn queue [-c config_dir] --status | --sql QUERY";
+    constexpr const char* usage = "usage: posthorn queue [-c config_dir] --status | --sql QUERY | --backup NAME";
     for (std::size_t i = 1; i < args.size(); ++i) {
         const std::string_view word = args[i];
         if (word == "-c" && i + 1 < args.size()) {
@@ -31,6 +32,10 @@ int run_queue(std::span<char*> args)
             asked = true;
         } else if (word == "--sql" && i + 1 < args.size()) {
             command.set_verb(handoff::QueueCommand::SQL);
+            command.set_argument(args[++i]);
+            asked = true;
+        } else if (word == "--backup" && i + 1 < args.size()) {
+            command.set_verb(handoff::QueueCommand::BACKUP);
             command.set_argument(args[++i]);
             asked = true;
         } else {

@@ -17,7 +17,7 @@ const std::vector<Page>& commands()
          {"posthorn command [arguments]",
           "posthorn init DIR [--smtp-port N] [--sink-port M] [--admin-port P] [--inject-port Q]",
           "posthorn check HOST[:PORT] [--from ADDRESS] [--to ADDRESS] [--helo NAME] [--starttls] [--timeout SECONDS] [--transcripts] [--report] [--json]",
-          "posthorn queue [-c config_dir] --status | --sql QUERY",
+          "posthorn queue [-c config_dir] --status | --sql QUERY | --backup NAME",
           "posthorn why [-c config_dir] [--json] QUEUE-ID | ADDRESS | DOMAIN | SITE",
           "posthorn peers [-c config_dir] [--json] [list [WORD...] | show WORD... | changes [--since TIME] [WORD...] | forget WORD... | forget --all | "
           "export [WORD...] | import FILE]",
