@@ -93,6 +93,8 @@ std::string queue_json(const handoff::QueueEntry& entry)
     if (entry.next_try() > 0)
         own += fmt::format(", \"next_attempt\": {}", entry.next_try() / 1'000'000);
     own += fmt::format(", \"attempts\": {}", entry.tries());
+    if (envelope.requiretls())
+        own += ", \"requiretls\": true";
     return fmt::format("{{\"queue_name\": {}, \"queue_id\": {}, \"arrival_time\": {}, \"message_size\": {}, \"forced_expire\": {}, \"sender\": {}, "
                        "\"recipients\": [{}]{}}}\n",
                        json_text(entry.queue_name()), json_text(envelope.queue_id()), envelope.arrival() / 1'000'000, envelope.size(),

@@ -83,4 +83,9 @@ TEST_CASE("postqueue -j: one object a line with Postfix's keys, ours behind them
         "{\"queue_name\": \"deferred\", \"queue_id\": \"4D2A93E8\", \"arrival_time\": 1767225600, \"message_size\": 1234, \"forced_expire\": false, "
         "\"sender\": \"\\\"quoted x\\\"@example.test\", \"recipients\": [{\"orig_address\": \"alias@example.test\", \"address\": \"you@example.test\", "
         "\"delay_reason\": \"said \\\"no\\\"\\\\\\n\"}], \"next_attempt\": 1767225900, \"attempts\": 2}\n");
+    // RFC 8689: a member where it is so, and not one more for all other mail. The table of -p has none.
+    const std::string table = QueueText().entry(entry);
+    entry.mutable_envelope()->set_requiretls(true);
+    CHECK(queue_json(entry).ends_with("\"attempts\": 2, \"requiretls\": true}\n"));
+    CHECK(QueueText().entry(entry) == table);
 }
