@@ -62,9 +62,9 @@ void Translator::tls_policy(const Option& option, const std::string& where)
         return;
     }
     for (const PatternRule& rule : hosts.rules) {
-        for (const std::string& hop : smart_hosts_)
-            if (const std::size_t port = hop.find(':'); to_lower(hop.substr(0, port)) == rule.text)
-                tls_policies_.emplace(fmt::format("[{}]{}", hop.substr(0, port), port == hop.npos ? "" : hop.substr(port)), level);
+        for (const SmartHost& hop : smart_hosts_)
+            if (to_lower(hop.host) == rule.text)
+                tls_policies_.emplace(hop.next_hop(), level);
         tls_policies_.emplace(rule.text, level);
     }
     judge(option, where, Kind::becomes, fmt::format("smtp_tls_policy_maps: {}, for next hosts of these names", level));

@@ -65,7 +65,7 @@ std::optional<std::string> Translator::next_hops(const std::string& hosts, const
             port.clear();
         list += fmt::format("{}{}{}", list.empty() ? "" : ", ", by_mx ? host : "[" + host + "]", port.empty() ? "" : ":" + port);
         if (!by_mx)
-            smart_hosts_.push_back(host + (port.empty() ? "" : ":" + port));
+            smart_hosts_.push_back({host, port});
     }
     return list.empty() ? std::nullopt : std::optional(list);
 }

@@ -11,13 +11,6 @@ namespace posthorn::exim {
 
 namespace {
 
-/// "host:port" as a next hop: "[host]:port".
-std::string as_next_hop(const std::string& host)
-{
-    const std::size_t port = host.find(':');
-    return fmt::format("[{}]{}", host.substr(0, port), port == host.npos ? "" : host.substr(port));
-}
-
 /// A password file that "${lookup{$host}TYPE{FILE}...}" names, wherever it stands in the text.
 std::string password_file(std::string_view text)
 {
@@ -158,11 +151,11 @@ bool Translator::client_passwords(const std::string& text)
         if (entry.value.find(':') == entry.value.npos)
             continue;
         const ListItem item = classify(entry.key, ListOf::hosts);
-        for (const std::string& host : smart_hosts_) {
-            const std::string name = to_lower(host.substr(0, host.find(':')));
+        for (const SmartHost& hop : smart_hosts_) {
+            const std::string name = to_lower(hop.host);
             if (item.kind != ListItem::Kind::everything && (item.kind != ListItem::Kind::suffix || !name.ends_with(item.text)) && name != entry.key)
                 continue;
-            passwords_.emplace(as_next_hop(host), entry.value);
+            passwords_.emplace(hop.next_hop(), entry.value);
             passwords_.emplace(name, entry.value);
             some = true;
         }
@@ -188,8 +181,8 @@ bool Translator::client_literals(const Instance& one)
         words = {std::string(name), std::string(secret)};
     if (words.size() != 2)
         return false;
-    for (const std::string& host : smart_hosts_)
-        passwords_.emplace(as_next_hop(host), words[0] + ":" + words[1]);
+    for (const SmartHost& hop : smart_hosts_)
+        passwords_.emplace(hop.next_hop(), words[0] + ":" + words[1]);
     return true;
 }
 

@@ -431,6 +431,23 @@ TEST_CASE("translate: smart hosts, routes by file, passwords only for verified s
     CHECK(made.value("maximal_queue_lifetime") == "0");            // without a retry rule
 }
 
+TEST_CASE("translate: hosts that TLS is asked of are keys of the policy as the next hops name them, with their ports")
+{
+    const auto policy = [](std::string_view hosts, std::string_view route, std::string_view port) {
+        const Translated made =
+            translated(base + "begin acl\ncheck:\n" + relaying + "  accept\nbegin routers\nsmart:\n driver = manualroute\n domains = ! +local\n" +
+                       fmt::format(" route_list = * \"{}\" byname\n transport = out\n no_more\nbegin transports\nout:\n driver = smtp\n"
+                                   " port = {}\n hosts_require_tls = {}\n",
+                                   route, port, hosts));
+        return made.table("tls_policy");
+    };
+    CHECK(policy("smart.test : far.test", "Smart.test::587 : other.test", "25") ==
+          "[Smart.test]:587 encrypt\nfar.test encrypt\nsmart.test encrypt\n");
+    CHECK(policy("smart.test", "smart.test", "submission") == "[smart.test]:submission encrypt\nsmart.test encrypt\n");
+    CHECK(policy("smart.test", "smart.test::25", "587") == "[smart.test] encrypt\nsmart.test encrypt\n");
+    CHECK(policy("<; 2001:db8::1", "[2001::db8::::1]::587", "25") == "2001:db8::1 encrypt\n[2001:db8::1]:587 encrypt\n");
+}
+
 TEST_CASE("translate: virtual domains of a folder, aliases that are no addresses, mailboxes below a folder")
 {
     const Translated made = translated(

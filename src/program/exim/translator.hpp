@@ -191,7 +191,11 @@ private:
     std::map<const Instance*, PatternSet> asked_parts_;  // of the token that is followed: whom a router's condition holds for
     const Instance* main_transport_ = nullptr;  // the smtp transport of mail for elsewhere
     std::map<std::string, std::string> routes_, virtual_aliases_;
-    std::vector<std::string> smart_hosts_;  // "[host]:port"
+    struct SmartHost {
+        std::string host, port;  // port: empty where it is 25
+        std::string next_hop() const { return "[" + host + "]" + (port.empty() ? "" : ":" + port); }
+    };
+    std::vector<SmartHost> smart_hosts_;
     bool can_authenticate_ = false;
     std::map<std::string, std::map<std::string, std::string>> rewriting_;  // entries by parameter
     std::map<std::string, std::string> passwords_;  // next hop or host to "user:password"
