@@ -40,6 +40,7 @@ constexpr std::string_view zone = R"(
     _smtp._tcp.test.     SRV 1 2 25 mx1.example.test.
     _25._tcp.mx1.example.test. TLSA 3 1 1 00ff10
     *.wild.test.         A 192.0.2.9
+    *._report._dmarc.wild.test. TXT "v=DMARC1"
     xn--bcher-kva.test.  A 192.0.2.10
     short.test.          1 A 192.0.2.11
     cut.test.            A 192.0.2.12
@@ -106,6 +107,9 @@ TEST_CASE("resolver: every type comes back as a value")
     CHECK(alias.canonical_name == "mx1.example.test");
     CHECK(world.ask("alias.test", Type::cname).records.at(0).host == "mx1.example.test");
     CHECK(world.ask("any.wild.test", Type::a).records.at(0).address.text() == "192.0.2.9");
+    // RFC 7489 7.1: whoever takes the reports of all domains says so by a wildcard, and the names asked for are domains themselves.
+    CHECK(world.ask("mail.example.com._report._dmarc.wild.test", Type::txt).records.at(0).text == "v=DMARC1");
+    CHECK(world.ask("_dmarc.sub.wild.test", Type::txt).records.empty());
     CHECK(world
               .ask(to_a_labels("b\xc3\xbc"
                                "cher.test")
