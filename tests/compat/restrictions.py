@@ -395,6 +395,19 @@ def ask(options, debian, folder):
         for at in range(len(services) - 3, len(services)):
             for sender in ("a@good.test", "root@localhost", "someone", "nobody@alias.test"):
                 sessions[f"completed {at}.{sender}"] = (at, "127.0.0.2", ["EHLO client.test", f"MAIL FROM:<{sender}>", *[f"RCPT TO:<{one}>" for one in completed], "QUIT"])
+        # Tables that fail, addresses that are none, and what is put off until somebody permits or refuses.
+        lost = "texthash:/nonexistent/table"
+        ours_alone = {"smtpd_client_event_limit_exceptions": "", "smtpd_forbid_bare_newline_exclusions": ""}
+        put_off = "check_sender_access inline:{{ {{a@good.test={}}} }}, check_recipient_access inline:{{ {{user@ours.test={}}} }}, {}"
+        first = len(services)
+        services += [{"mynetworks": lost, **ours_alone}, {"mynetworks": lost, "smtpd_sender_restrictions": "permit_mynetworks", **ours_alone}, {"local_recipient_maps": lost},
+                     {"smtpd_sender_restrictions": f"check_sender_access {lost}"}, {"smtpd_command_filter": lost},
+                     {"smtpd_sender_restrictions": "check_sender_access inline:{ {someone@mail.demo.test=REJECT} {a@=DEFER} }", "smtpd_recipient_restrictions": "check_recipient_access inline:{ {mail.demo.test=REJECT} }"}]
+        services += [{"smtpd_recipient_restrictions": put_off.format(one, other, last)} for one, other in (("DEFER_IF_PERMIT", "DEFER_IF_REJECT"), ("DEFER_IF_REJECT", "DEFER_IF_PERMIT"),
+                     ("DEFER_IF_REJECT", "DEFER_IF_REJECT")) for last in ("reject", "permit")]
+        for at in range(first, len(services)):
+            for sender in ("a@good.test", "someone", "someone%", "x%@ours.test"):
+                sessions[f"failing {at}.{sender}"] = (at, "127.0.0.2", ["EHLO client.test", f"MAIL FROM:<{sender}>", *[f"RCPT TO:<{one}>" for one in ("user@ours.test", "user%@ours.test", "%@ours.test", "user")], "QUIT"])
         for line, asked_there in Access(random.Random(f"access {options.seed}"), folder, debian).lines():
             sessions |= {name: (len(services), *session) for name, session in asked_there.items()}
             services.append(line)

@@ -68,6 +68,7 @@ struct AddressStanding {
 
     AddressClass address_class = AddressClass::other;
     std::string resolved;         // where it goes, where that is not the address itself: user@site of user%site@ours, user@myorigin of user
+    bool malformed = false;       // resolved, it is no address: user%@ours, whose domain is empty
     bool routed = false;          // as resolved it still has '@', '%' or '!' in front: user%site@host, which that host may send elsewhere
     bool known = true;            // the recipient table of its class lists it, or there is no such table
     std::string unknown_status;   // with !known: the status where it is not the class's own ("5.1.6": the user has moved)

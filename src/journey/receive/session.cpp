@@ -81,16 +81,10 @@ awaitable<void> Session::begin()
     if (core_.outside.rates && core_.options.client.any() && !co_await may_connect())
         co_return;
     const auto debugged = co_await core_.debug_peers.ask(facts_.client_name, facts_.client_address);
-    if (!debugged)
-        core_.outside.log.warning("debug_peer_list: {}", debugged.error().text());
     debug_ = debugged.has_value() && *debugged;
     const auto excluded = co_await core_.bare_newline_exclusions.ask(facts_.client_name, facts_.client_address);
-    if (!excluded)
-        core_.outside.log.warning("smtpd_forbid_bare_newline_exclusions: {}", excluded.error().text());
     bare_newline_ = excluded.has_value() && *excluded ? BareNewline::no : core_.options.forbid_bare_newline;
     const auto early = co_await core_.pipe_connect_hosts.ask(facts_.client_name, facts_.client_address);
-    if (!early)
-        core_.outside.log.warning("smtpd_pipe_connect_hosts: {}", early.error().text());
     pipe_connect_ = early.has_value() && *early;
 
     if (!core_.options.tls_wrapper || co_await secure())
@@ -209,13 +203,8 @@ awaitable<bool> Session::step()
     if (record_)
         record_->heard(line->text);
     bool ok = false;
-    if (!core_.command_filter.empty() && !co_await filter_command(&line->text)) {
-        if (!co_await skip_refused_chunk(smtp::split_command(line->text)))
-            co_return true;
-        say_line(451, "4.3.0", "Temporary lookup error");
-        ++errors_;
+    if (!core_.command_filter.empty() && !co_await filter_command(&line->text))
         co_return true;
-    }
     const smtp::Command command = smtp::split_command(line->text);
     if (core_.options.smtputf8 && !is_valid_utf8(line->text))
         say_line(500, "5.5.2", "Error: bad UTF-8 syntax");

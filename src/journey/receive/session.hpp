@@ -159,6 +159,7 @@ private:
     void set_deadline();
     // session_text.cpp
     awaitable<bool> filter_command(std::string* line);
+    awaitable<bool> is_malformed(std::string address);
     awaitable<std::optional<std::string>> about_reply(const tables::Maps* maps, std::string reply);
     awaitable<void> edit_rejects();
     // session_other.cpp

@@ -52,8 +52,6 @@ awaitable<bool> Session::auth_offered(const sasl::Offer& offer)
     if (core_.sasl_mechanisms.empty())
         co_return true;
     const auto allowed = co_await core_.sasl_mechanisms.ask(offer.name);
-    if (!allowed)
-        core_.outside.log.warning("smtpd_sasl_mechanism_filter: {}", allowed.error().text());
     co_return allowed.has_value() && *allowed;
 }
 

@@ -321,8 +321,6 @@ awaitable<std::chrono::milliseconds> Session::patience_with_delivery(const Conte
     }
     for (const std::string& domain : named) {
         const auto found = co_await domains.ask(domain);
-        if (!found)
-            core_.outside.log.warning("{}: {}", domains.parameter(), found.error().text());
         if (!found || !*found)
             co_return handoff::no_patience;
     }

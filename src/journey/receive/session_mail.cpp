@@ -70,6 +70,19 @@ void Session::say_refused_path(const smtp::Reply& reply, std::string_view verb, 
     say(reply);
 }
 
+/// What a path says beside its grammar: user%@ours is user@, which is none. Only where something is left to resolve are tables asked; where they
+/// fail, the restrictions say so.
+awaitable<bool> Session::is_malformed(std::string address)
+{
+    const auto at = address.rfind('@');
+    if (address.find_first_of("@!%") == at)
+        co_return false;
+    if (!core_.law.classes.in_memory())
+        co_await before_wait();
+    const auto found = co_await core_.law.classes.standing(std::move(address));
+    co_return found && found->malformed;
+}
+
 awaitable<bool> Session::mail(std::string arguments)
 {
     if (needs_helo())
@@ -96,7 +109,7 @@ awaitable<bool> Session::mail(std::string arguments)
         say_refused_path(command.error(), "MAIL", arguments);
         co_return false;
     }
-    if (needs_smtputf8(command->reverse_path, command->smtputf8)) {
+    if (needs_smtputf8(command->reverse_path, command->smtputf8) || co_await is_malformed(command->reverse_path.text())) {
         say_refused_path(smtp::Reply(501, "5.1.7", "Bad sender address syntax"), "MAIL", arguments);
         co_return false;
     }
@@ -264,7 +277,7 @@ awaitable<bool> Session::rcpt(std::string arguments)
         say("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
         co_return false;
     }
-    if (needs_smtputf8(command->forward_path, transaction_->envelope.smtputf8())) {
+    if (needs_smtputf8(command->forward_path, transaction_->envelope.smtputf8()) || co_await is_malformed(command->forward_path.text())) {
         say_refused_path(smtp::Reply(501, "5.1.3", "Bad recipient address syntax"), "RCPT", arguments);
         co_return false;
     }

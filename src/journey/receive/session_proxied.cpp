@@ -45,8 +45,6 @@ awaitable<bool> Session::listed(const tables::MatchList& list)
     if (list.empty())
         co_return false;
     const auto found = co_await list.ask(facts_.client_name, facts_.client_address);
-    if (!found)
-        core_.outside.log.warning("{}: {}", list.parameter(), found.error().text());
     co_return found.has_value() && *found;
 }
 

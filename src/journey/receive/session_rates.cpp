@@ -19,9 +19,7 @@ awaitable<bool> Session::may_connect()
 {
     const ClientLimits& limits = core_.options.client;
     const auto exempt = co_await core_.unlimited_clients.ask(facts_.client_name, facts_.client_address);
-    if (!exempt)
-        core_.outside.log.warning("smtpd_client_event_limit_exceptions: {}", exempt.error().text());
-    else if (*exempt)
+    if (exempt && *exempt)
         co_return true;
     const auto count = co_await core_.outside.rates->count(Rates::Event::connect, rate_key());
     if (!count)                                   // memory is away: mail goes on without limits

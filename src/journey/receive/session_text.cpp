@@ -7,24 +7,32 @@
 
 namespace posthorn::receive {
 
-/// smtpd_command_filter; false where it cannot be asked.
+/// smtpd_command_filter; false where it cannot be asked: that is said, and the session is over.
 awaitable<bool> Session::filter_command(std::string* line)
 {
     const std::string asked(std::string_view(*line).substr(std::min(line->find_first_not_of(" \t"), line->size())));
+    const auto shown = [](std::string_view text) {                   // a password is nobody's business
+        return iequals(smtp::split_command(text).word, "AUTH") ? std::string("AUTH (arguments are not logged)") : printable(text.substr(0, 100));
+    };
     // Asked table by table: an empty line, too, may stand for something.
     Result<std::optional<std::string>> found = std::optional<std::string>();
-    for (const auto& table : core_.command_filter.tables())
-        if (found = co_await table->lookup(asked); !found || *found)
+    for (const auto& table : core_.command_filter.tables()) {
+        found = co_await table->lookup(asked);
+        if (!found) {
+            core_.outside.log.warning("{} is unavailable. {}", table->name(), found.error().text());
+            core_.outside.log.warning("{} lookup error for \"{}\"", table->name(), shown(asked));
+            const std::string reply = fmt::format("421 4.3.0 {} Server local data error", core_.options.myhostname);
+            const bool known = transaction_ && !transaction_->queue_id.empty();
+            core_.outside.log.info("{}: reject: {} from {}: {}", known ? transaction_->queue_id : "NOQUEUE", where_, namaddr(), reply);
+            refused_by("smtpd_command_filter", reply);
+            say(reply);
+            end_ = End::hangup;
+            co_return false;
+        }
+        if (*found)
             break;
-    if (!found) {
-        core_.outside.log.warning("{}: {} lookup error for \"{}\"", namaddr(), core_.command_filter.parameter(),
-                                  printable(smtp::split_command(asked).word));
-        co_return false;
     }
     if (const std::optional<std::string>& replaced = *found) {
-        const auto shown = [](std::string_view text) {               // a password is nobody's business
-            return iequals(smtp::split_command(text).word, "AUTH") ? std::string("AUTH (arguments are not logged)") : printable(text.substr(0, 100));
-        };
         core_.outside.log.info("{}: replacing command \"{}\" with \"{}\"", namaddr(), shown(*line), shown(*replaced));
         *line = *replaced;
     }

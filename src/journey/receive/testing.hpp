@@ -108,6 +108,7 @@ struct FakeClasses final : handoff::AddressClasses {
             standing = handoff::AddressStanding(AddressClass::virtual_mailbox, local == "u");
         else if (domain == "relay.test")
             standing = handoff::AddressStanding(AddressClass::relay, local != "nobody");
+        standing.malformed = domain.empty();
         standing.routed = local.find_first_of("%@!") != std::string::npos;
         if (local + "@" + domain != address)
             standing.resolved = local + "@" + domain;

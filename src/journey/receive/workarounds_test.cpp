@@ -32,13 +32,21 @@ TEST_CASE("smtpd_command_filter: a password is in no log line")
     CHECK(house.whole_log().find("c2VjcmV0") == std::string::npos);
 }
 
-TEST_CASE("smtpd_command_filter: a table that cannot be asked is no answer")
+TEST_CASE("smtpd_command_filter: a table that cannot be asked is no answer: the session ends, as Postfix's does")
 {
     House house(options_of({{"smtpd_command_filter", "fail:x"}}));
-    Talk talk(house);
-    CHECK(talk("EHLO client.test") == "451 4.3.0 Temporary lookup error\r\n");
+    const std::string reply = "421 4.3.0 mx.example.test Server local data error";
     // What would be content is none of the client's commands: a message in transit could hold anything.
-    CHECK(talk.send("BDAT 28 LAST\r\nRSET\r\nMAIL FROM:<a@b.test>\r\n") == "451 4.3.0 Temporary lookup error\r\n");
+    for (const std::string_view said :
+         {"EHLO client.test\r\nNOOP\r\n", "BDAT 28 LAST\r\nRSET\r\nMAIL FROM:<a@b.test>\r\n", "AUTH PLAIN AGEAc2VjcmV0\r\n"}) {
+        Talk talk(house);
+        CHECK(talk.send(std::string(said)) == reply + "\r\n");
+        CHECK(talk.ended());
+    }
+    CHECK(house.logged("warning: fail:x is unavailable. Application error"));
+    CHECK(house.logged("warning: fail:x lookup error for \"EHLO client.test\""));
+    CHECK(house.logged("NOQUEUE: reject: CONNECT from client.test[192.0.2.1]: " + reply));
+    CHECK(house.whole_log().find("AGEAc2VjcmV0") == std::string::npos);
 }
 
 TEST_CASE("smtpd_reject_footer: behind every refusal, and behind nothing else")

@@ -158,22 +158,25 @@ Result<Resolver::Mailbox> Resolver::mailbox(Lookups& lookups, std::string_view a
     box.domain = parts.domain;
     if (address.empty())
         box.local = options_.empty_recipient;
-    if (!parts.has_domain)
-        box.domain = options_.own.myorigin;
-    for (;;) {
-        if (box.domain.ends_with('.'))
-            box.domain.pop_back();
-        if (box.domain.empty()) {
-            box.local_domain = options_.null_domain;
-            box.bad = !options_.null_domain;
-        } else {
-            TRY(box.local_domain, own_.destination(lookups, box.domain));
-        }
+    // One without a domain has what its operators name, as cleanup completes it; without such it has that of myorigin.
+    for (bool bare = !parts.has_domain;; bare = false) {
         // resolve_dequoted_address = no: what would need quotes is not looked into; % and ! need none.
         const bool readable = options_.dequoted || tables::quote_local(box.local) == box.local;
         const auto found = readable ? routing_operator(box.local, options_.percent_hack, options_.swap_bangpath) : std::nullopt;
-        if (!box.local_domain || !found)
-            break;
+        if (!bare || !found) {
+            if (bare)
+                box.domain = options_.own.myorigin;
+            if (box.domain.ends_with('.'))
+                box.domain.pop_back();
+            if (box.domain.empty()) {
+                box.local_domain = options_.null_domain;
+                box.bad = !options_.null_domain;
+            } else {
+                TRY(box.local_domain, own_.destination(lookups, box.domain));
+            }
+            if (!box.local_domain || !found)
+                break;
+        }
         std::string local = box.local.substr(0, found->at), rest = box.local.substr(found->at + 1);
         if (found->what == '!')
             std::swap(local, rest);
@@ -315,6 +318,7 @@ Result<Target> Resolver::resolve(Lookups& lookups, std::string_view sender, std:
     TRY(const Mailbox box, mailbox(lookups, address));
     target.address = box.local + "@" + box.domain;
     target.routed = box.routed;
+    target.malformed = box.bad;
     if (box.bad) {
         fail(target, "5.1.3 bad address syntax");
         return target;
@@ -354,6 +358,7 @@ Result<handoff::AddressStanding> Resolver::standing(Lookups& lookups, std::strin
 {
     TRY(const Target target, resolve(lookups, {}, address));
     handoff::AddressStanding standing(target.address_class);
+    standing.malformed = target.malformed;
     standing.routed = target.routed;
     if (target.address != address)
         standing.resolved = target.address;

@@ -17,6 +17,7 @@ using tables::Lookups;
 
 struct Target {
     AddressClass address_class = AddressClass::other;
+    bool malformed = false;       // what is left of it is no address
     bool routed = false;          // the local part has an operator left that the next host may know
     std::string transport, nexthop, address;
     bool error() const { return is_error; }

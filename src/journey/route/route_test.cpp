@@ -47,8 +47,10 @@ std::string standing(const Options& made, std::string_view address)
         return "error";
     const std::string_view names[] = {"local", "alias", "mailbox", "relay", "other"};
     return fmt::format("{}{}{}{}{}", names[static_cast<int>(found->address_class)], found->resolved.empty() ? "" : " as " + found->resolved,
-                       found->routed ? " routed" : "", found->known ? "" : " unknown",
-                       found->unknown_text.empty() ? "" : " " + found->unknown_status + " " + found->unknown_text);
+                       found->malformed ? " malformed"
+                       : found->routed  ? " routed"
+                                        : "",
+                       found->known ? "" : " unknown", found->unknown_text.empty() ? "" : " " + found->unknown_status + " " + found->unknown_text);
 }
 
 }  // namespace
@@ -211,6 +213,13 @@ TEST_CASE("standing: what another host may send elsewhere is routed, whichever o
     CHECK(standing(made, "u%here.test@here.test") == "local as u@here.test");
     CHECK(standing(made, "u%else.test%here.test@here.test") == "other as u@else.test");
     CHECK(standing(made, "a!b!u@here.test") == "other as b!u@a routed");
+    CHECK(standing(made, "u%else.test") == "other as u@else.test");
+    made.own.myorigin = "relay.test";                               // cleanup completes these as u@else.test and q@relay.test
+    CHECK(standing(made, "u%else.test") == "other as u@else.test");
+    CHECK(standing(made, "q") == "relay as q@relay.test");
+    CHECK(standing(made, "u%") == "other as u@ malformed unknown 5.1.3 bad address syntax");
+    CHECK(standing(made, "u%@here.test") == "other as u@ malformed unknown 5.1.3 bad address syntax");
+    CHECK(standing(made, "u%a..b@here.test") == "other as u@a..b malformed unknown 5.1.3 bad address syntax");
     made.percent_hack = made.swap_bangpath = false;
     for (const char* local : {"u%else.test", "u%here.test", "else.test!u", "u%"}) {
         CAPTURE(local);

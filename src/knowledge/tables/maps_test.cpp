@@ -100,6 +100,7 @@ TEST_CASE("match list: a file's items stand where the file is named, and a missi
     CHECK(match(site, domains, "!" + file + " .test", "three.test") == "no");
     CHECK(match(site, domains, "a.test /nonexistent", "a.test") == "yes");
     CHECK(match(site, domains, "a.test /nonexistent", "b.test") == "list: open /nonexistent: No such file or directory");
+    CHECK(site.said("warning: list: open /nonexistent: No such file or directory"));
     const auto loop = site.write("loop", (site.dir / "loop").string());
     CHECK(match(site, domains, loop, "x").find("files name each other") != std::string::npos);
 }
@@ -122,5 +123,7 @@ TEST_CASE("match list: networks, negated ones first, names beside them, and slip
     CHECK(match(site, hosts, "10.0.0/8", "", "10.0.0.1") == "list: bad address pattern: \"10.0.0/8\"");
     CHECK(match(site, hosts, "0.0.0.0/0", "", "1.2.3.4") == "yes");
     CHECK(match(site, hosts, "0.0.0.0/0", "", "::1") == "no");
-    CHECK(match(site, hosts, "texthash:/nonexistent", "", "::1").find("No such file") != std::string::npos);
+    CHECK(match(site, hosts, "texthash:/nonexistent", "", "::1") == "list: texthash:/nonexistent: table lookup problem");
+    CHECK(site.said("warning: texthash:/nonexistent is unavailable. "));
+    CHECK(site.said("warning: list: texthash:/nonexistent: table lookup problem"));
 }

@@ -14,7 +14,7 @@ constexpr int max_depth = 10;
 }  // namespace
 
 MatchList::MatchList(ListKind kind, std::string parameter, std::string_view list, bool parent_style, Tables& tables)
-    : kind_(kind), parameter_(std::move(parameter)), parent_style_(parent_style)
+    : kind_(kind), parameter_(std::move(parameter)), parent_style_(parent_style), log_(std::make_shared<observe::Log>(tables.site().log))
 {
     add_list(list, true, 0, tables);
     for (const std::string& problem : problems_)
@@ -105,7 +105,12 @@ Result<bool> MatchList::has(Lookups& lookups, Table& table, std::string_view nam
     const auto there = [&](std::string_view key) -> Result<bool> {
         auto answer = lookups.find(table, key);
         if (!answer) {
-            return Error{fmt::format("{}: {}", parameter_, answer.error().what()), "4.3.0"};
+            Error failed{fmt::format("{}: {}: table lookup problem", parameter_, table.name()), "4.3.0"};
+            if (!lookups.waiting()) {
+                log_->warning("{} is unavailable. {}", table.name(), answer.error().what());
+                log_->warning("{}", failed.what());
+            }
+            return failed;
         }
         return answer->has_value();
     };
@@ -136,7 +141,9 @@ Result<bool> MatchList::matches_host(Lookups& lookups, std::string_view name, st
             if (found)
                 return step.sense;
         } else {
-            return std::get<Error>(step.test);
+            const Error& wrong = std::get<Error>(step.test);
+            log_->warning("{}", wrong.what());
+            return wrong;
         }
     }
     return false;

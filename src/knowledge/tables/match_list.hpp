@@ -2,7 +2,7 @@
 // Shape    items at blanks and commas, the first that matches decides: a word, "!item" (does not match), "/file" (its items),
 //          "type:table" (matches where the key is there, whatever the value), ".domain" (subdomains), networks.
 // Errors   an item that cannot be read or a table that cannot answer is an Error when the search reaches it: nobody is let in,
-//          or sent away for good, because a file was missing. problems() tells all at start.
+//          or sent away for good, because a file was missing. problems() tells all at start; what the search reaches is logged here.
 #pragma once
 
 #include "tables/lookups.hpp"
@@ -63,6 +63,7 @@ private:
     bool parent_style_ = false;
     std::vector<Step> steps_;
     std::vector<std::string> problems_;
+    std::shared_ptr<const observe::Log> log_;
 };
 
 /// True if `parameter` stands in the list that parent_domain_matches_subdomains is.

@@ -85,11 +85,12 @@ struct PreparedSmtpd {
                 service.log().warning("No server certs available. TLS won't be enabled");
         }
     }
-    /// What the line of cleanup says; but the line that receives says whose header is completed: a port behind a filter nobody's.
+    /// What the line of cleanup says; but the line that receives says whose header is completed, a port behind a filter nobody's, and who is ours.
     static config::Snapshot cleanup_line(const process::Service& service)
     {
         const auto& clients = cleanup::local_header_rewrite_clients;
-        const config::Assignment own[] = {{std::string(clients.name), service.config().get(clients)}};
+        const config::Assignment own[] = {{std::string(clients.name), service.config().get(clients)},
+                                          {"mynetworks", service.config().text("mynetworks")}};
         return service.config_for(service.config().get(receive::cleanup_service_name)).with(own, service.name());
     }
     void go_behind(const FrontOf& front)

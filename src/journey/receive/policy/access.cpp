@@ -27,11 +27,11 @@ void add_mailbox(AccessKeys& keys, const std::string& address, const Settings& s
         keys.push_back({tables::quote_local(plain) + "@", true});
 }
 
-/// Where it goes: "user%elsewhere@ours" is looked up as "user@elsewhere", where it is routed so.
+/// Where it goes: "user%elsewhere@ours" is looked up as "user@elsewhere", where it is routed so; "user" as that of myorigin.
 awaitable<std::string> resolved(handoff::AddressClasses& classes, std::string address)
 {
     const auto at = address.rfind('@');
-    if (at == std::string::npos || address.find_first_of("@!%") == at)
+    if (at != std::string::npos && address.find_first_of("@!%") == at)
         co_return address;
     const auto standing = co_await classes.standing(address);
     co_return standing ? standing->way_of(address) : address;
@@ -133,7 +133,8 @@ awaitable<std::optional<Judge::Step>> Judge::first_of(const AccessKeys& keys, co
             answer = co_await table->lookup(key.text);
         }
         if (!answer) {
-            court_.log_warning(fmt::format("{}: table lookup problem: {}", spec, answer.error().text()));
+            court_.log_warning(fmt::format("{} is unavailable. {}", spec, answer.error().text()));
+            court_.log_warning(fmt::format("{} lookup error for \"{}\"", spec, key.text));
             co_return refuse(451, "4.3.5", fmt::format("<{}>: {} rejected: Server configuration error", about.name, about.title), true);
         }
         if (const auto& value = *answer; value)

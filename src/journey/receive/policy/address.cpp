@@ -55,10 +55,8 @@ awaitable<Judge::Step> Judge::unknown_domain(std::optional<std::string> address,
         co_return Step::dunno;
     // A domain that we deliver for ourselves needs no records.
     const auto ours = co_await standing(*address);
-    if (!ours) {
-        court_.log_warning(ours.error().text());
+    if (!ours)
         co_return refuse(451, "4.3.0", fmt::format("<{}>: Temporary lookup failure", *address), true);
-    }
     using handoff::AddressClass;
     if (ours->address_class == AddressClass::local || ours->address_class == AddressClass::virtual_alias ||
         ours->address_class == AddressClass::virtual_mailbox)
@@ -93,10 +91,8 @@ awaitable<Judge::Step> Judge::unlisted(std::optional<std::string> address, std::
     if (!address || address->empty())
         co_return Step::dunno;
     const auto found = co_await standing(*address);
-    if (!found) {
-        court_.log_warning(found.error().text());
+    if (!found)
         co_return refuse(451, "4.3.0", fmt::format("<{}>: Temporary lookup failure", *address), true);
-    }
     // RFC 5321 4.5.1: who runs the mail of a domain of ours can be reached. Reports are from MAILER-DAEMON.
     const std::string_view local = std::string_view(*address).substr(0, address->rfind('@'));
     const bool system = found->address_class == handoff::AddressClass::local && (iequals(local, "postmaster") || iequals(local, "mailer-daemon"));

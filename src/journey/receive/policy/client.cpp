@@ -25,15 +25,13 @@ Judge::Step Judge::unknown_reverse_client()
                   fmt::format("Client host rejected: cannot find your reverse hostname, [{}]", facts_.client_address));
 }
 
-awaitable<Judge::Step> Judge::my_networks()
+awaitable<Judge::Step> Judge::my_networks(std::string_view about)
 {
     if (!law_.classes.in_memory())
         co_await court_.before_wait();
     const auto ours = co_await law_.classes.in_mynetworks(facts_.client_name, facts_.client_address);
-    if (!ours) {
-        court_.log_warning(ours.error().text());
-        co_return refuse(451, "4.3.0", fmt::format("<{}>: Temporary lookup failure", facts_.client), true);
-    }
+    if (!ours)
+        co_return refuse(451, "4.3.0", fmt::format("<{}>: Temporary lookup failure", about), true);
     co_return *ours ? Step::permit : Step::dunno;
 }
 

@@ -124,7 +124,8 @@ Judge::Step Judge::refuse(int code, std::string_view status, std::string text, b
                      itself ? line : fmt::format("{}: {}", at_, line));
     }
     if (!warn && if_reject_.active && line[0] == '5') {
-        const Deferral earlier = std::exchange(if_reject_, {});
+        // Whatever put it off that a permission would have been: that is why the client comes back.
+        const Deferral asked = std::exchange(if_reject_, {}), earlier = if_permit_.active ? if_permit_ : asked;
         return refuse(earlier.code, earlier.status, earlier.text);
     }
     if (law_.settings.soft_bounce && line[0] == '5')
@@ -326,7 +327,7 @@ awaitable<Judge::Step> Judge::one(const Restriction& restriction, const Subject&
         defer_if(if_reject_, 450, "4.7.0", fmt::format("<{}>: {} rejected: defer_if_reject requested", subject.name, subject.title));
         co_return Step::dunno;
 
-    case Kind::permit_mynetworks: co_return co_await my_networks();
+    case Kind::permit_mynetworks: co_return co_await my_networks(subject.name);
     case Kind::permit_sasl_authenticated: co_return court_.session_facts().sasl_username.empty() ? Step::dunno : Step::permit;
     case Kind::permit_tls_clientcerts: co_return co_await known_certificate(false);
     case Kind::permit_tls_all_clientcerts: co_return co_await known_certificate(true);

@@ -195,7 +195,7 @@ private:
     awaitable<Step> unknown_domain(std::optional<std::string> address, std::string_view title, bool is_sender);
     awaitable<Step> unlisted(std::optional<std::string> address, std::string_view title, bool is_sender);
     awaitable<Step> unverified(std::optional<std::string> address, std::string_view title, bool is_sender);
-    awaitable<Step> my_networks();
+    awaitable<Step> my_networks(std::string_view about);
     awaitable<Step> auth_destination(bool defer, bool permits);
     awaitable<Step> access(const Restriction& restriction, const Subject& subject, int depth);
     awaitable<Step> certificate_access(const Restriction& restriction, int depth);

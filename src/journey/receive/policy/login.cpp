@@ -105,10 +105,8 @@ awaitable<Judge::Step> Judge::known_certificate(bool all)
         if (key->empty() || law_.client_certificates.empty())
             continue;
         const auto found = co_await law_.client_certificates.lookup(*key);
-        if (!found) {
-            court_.log_warning(found.error().text());
+        if (!found)
             co_return refuse(451, "4.3.0", fmt::format("<{}>: Temporary lookup failure", facts_.client), true);
-        }
         if (*found)
             co_return Step::permit;
     }

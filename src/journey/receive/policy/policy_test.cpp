@@ -172,6 +172,16 @@ constexpr PolicyRow policy_rows[] = {
      "451 4.3.5 <a@b.test>: Sender address rejected: Server configuration error"},
     {"sender", "warn_if_reject check_sender_access fail:broken", out, "h.test", stranger, me,
      "451 4.3.5 <a@b.test>: Sender address rejected: Server configuration error"},
+    // One without a domain is asked for with that of myorigin, and said as it was said.
+    {"sender", "check_sender_access inline:{{user@example.test = REJECT}}", out, "h.test", "user", me,
+     "554 5.7.1 <user>: Sender address rejected: Access denied"},
+    {"recipient", "check_recipient_access inline:{{example.test = REJECT}}", out, "h.test", stranger, "user",
+     "554 5.7.1 <user>: Recipient address rejected: Access denied"},
+    // What a later refusal becomes is whatever put a permission off, where something did; whichever came first.
+    {"recipient", "check_sender_access inline:{{a@b.test = DEFER_IF_PERMIT}}, check_recipient_access inline:{{user@ = DEFER_IF_REJECT}}, reject", out,
+     "h.test", stranger, me, "450 4.7.1 <a@b.test>: Sender address rejected: Service unavailable"},
+    {"recipient", "check_sender_access inline:{{a@b.test = DEFER_IF_REJECT}}, check_recipient_access inline:{{user@ = DEFER_IF_PERMIT}}, reject", out,
+     "h.test", stranger, me, "450 4.7.1 <user@example.test>: Recipient address rejected: Service unavailable"},
     {"recipient", "check_recipient_access inline:{{user@ = REJECT not here}}", out, "h.test", stranger, me,
      "554 5.7.1 <user@example.test>: Recipient address rejected: not here"},
     {"recipient", "check_recipient_access inline:{{user+x@example.test = REJECT}, {user@example.test = OK}}", out, "h.test", stranger,
@@ -193,6 +203,26 @@ TEST_CASE("restrictions: one list at a time, row by row, as Postfix answers")
                                 {"recipient_delimiter", "+"}}));
         CHECK(reply_to(house, row.client, row.helo, row.sender, row.recipient) == row.reply);
     }
+}
+
+TEST_CASE("restrictions: where mynetworks cannot be asked, the reply is about what its list is about")
+{
+    for (const auto& [list, about] :
+         {std::pair("client", "client.test[192.0.2.1]"), std::pair("sender", "a@b.test"), std::pair("relay", "user@example.test")}) {
+        House house(options_of({{fmt::format("smtpd_{}_restrictions", list), "permit_mynetworks, reject"}}));
+        house.classes.broken = true;
+        CHECK(reply_to(house, out, "h.test", stranger, me) == fmt::format("451 4.3.0 <{}>: Temporary lookup failure", about));
+        // Why was said where the list was asked.
+        CHECK(house.whole_log().find("warning: ") == std::string::npos);
+    }
+}
+
+TEST_CASE("restrictions: a table of access that fails is said as Postfix says it")
+{
+    House house(options_of({{"smtpd_sender_restrictions", "check_sender_access fail:broken"}}));
+    CHECK(reply_to(house, out, "h.test", stranger, me).starts_with("451 4.3.5 "));
+    CHECK(house.logged("warning: fail:broken is unavailable. Application error"));
+    CHECK(house.logged("warning: fail:broken lookup error for \"a@b.test\""));
 }
 
 TEST_CASE("restrictions: with smtpd_delay_reject = no each list speaks at its own command")

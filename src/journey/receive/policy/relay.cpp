@@ -13,10 +13,8 @@ awaitable<Judge::Step> Judge::auth_destination(bool defer, bool permits)
         co_return Step::dunno;
     const std::string recipient = *facts_.recipient;
     const auto found = co_await standing(recipient);
-    if (!found) {
-        court_.log_warning(found.error().text());
+    if (!found)
         co_return refuse(451, "4.3.0", fmt::format("<{}>: Temporary lookup failure", recipient), true);
-    }
     const bool authorized = found->address_class != handoff::AddressClass::other && (law_.settings.untrusted_routing || !found->routed);
     if (permits)
         co_return authorized ? Step::permit : Step::dunno;

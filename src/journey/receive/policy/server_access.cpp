@@ -179,10 +179,8 @@ awaitable<Judge::Step> Judge::mx_backup()
         co_return Step::dunno;
     const std::string recipient = *facts_.recipient;
     const auto found = co_await standing(recipient);
-    if (!found) {
-        court_.log_warning(found.error().text());
+    if (!found)
         co_return refuse(451, "4.3.0", fmt::format("<{}>: Temporary lookup failure", recipient), true);
-    }
     if (found->routed && !law_.settings.untrusted_routing)
         co_return Step::dunno;
     if (found->address_class != handoff::AddressClass::other)
