@@ -77,6 +77,11 @@ SITES = {
                 "regexp:headers": "/^Subject: moving/ PREPEND X-Moved: yes\n"},
         outside=("user@inside.test", "nobody@inside.test", "any@sub.inside.test", "postmaster", "x@far.test", "user@mail.demo.test"),
         inside=("x@far.test", "x@none.test", "nobody@inside.test")),
+    # Whose header is completed and mapped is a matter of the line that receives: who is ours there, and nobody.
+    "networks of a line": Site(
+        {"relay_domains": "far.test", "canonical_maps": "inline:{{a@b.test=known@b.test}}", "canonical_classes": "header_sender", "local_header_rewrite_clients": "permit_mynetworks"},
+        "127.0.0.1:{line1} inet n - n - - smtpd -o mynetworks=127.0.0.2/32\n127.0.0.1:{line2} inet n - n - - smtpd -o mynetworks=\n",
+        outside=("x@far.test",), inside=("y@far.test",), over={"line1": ("127.0.0.2", ("z@far.test",)), "line2": ("127.0.0.1", ("w@far.test",))}),
     "content filter": Site(
         {"mydestination": "here.test", "alias_maps": "hash:{folder}/aliases", "content_filter": "scan:[127.0.0.1]:{filter}", "mailbox_transport": "lmtp:inet:127.0.0.1:{boxes}",
          "smtpd_sender_restrictions": "check_sender_access regexp:{folder}/originating"},
