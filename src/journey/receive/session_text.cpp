@@ -26,7 +26,6 @@ awaitable<bool> Session::filter_command(std::string* line)
             core_.outside.log.info("{}: reject: {} from {}: {}", known ? transaction_->queue_id : "NOQUEUE", where_, namaddr(), reply);
             refused_by("smtpd_command_filter", reply);
             say(reply);
-            end_ = End::hangup;
             co_return false;
         }
         if (*found)
