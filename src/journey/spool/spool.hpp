@@ -90,8 +90,9 @@ public:
     awaitable<Result<std::size_t>> sweep();
     /// Empty: sound. Else one sentence per finding.
     awaitable<Result<std::vector<std::string>>> check();
-    /// A copy that can be opened as a queue, made between commits, into `folder` below the queue directory (created; must be new). `beside`: files of the
-    /// queue directory that belong to the queue, and that whoever keeps them replaces as a whole; what is not there is not missed.
+    /// A copy that can be opened as a queue, made between commits, into `folder` below the queue directory (created; must be new).
+    /// `beside`: files of the queue directory that belong to the queue, and that whoever keeps them replaces as a whole; what is not
+    /// there is not missed.
     awaitable<Result<void>> backup(std::string folder, std::vector<std::string> beside = {});
     /// A read-only SQL statement on a snapshot: tables message and recipient (see README). Runs beside the queue, not in its way.
     awaitable<Result<Rows>> query(std::string sql, std::size_t row_limit, std::chrono::milliseconds time_limit);

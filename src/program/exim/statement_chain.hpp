@@ -1,4 +1,5 @@
-// exim/statement_chain.hpp: the conditions of an ACL's statement that tables ask, in their order; what stands behind the last is the statement's affair.
+// exim/statement_chain.hpp: the conditions of an ACL's statement that tables ask, in their order; what stands behind the last is the
+// statement's affair.
 // Shape    a link for each condition, one table or more. A condition that no table can ask is not taken, and nothing of it is left.
 // Trust    whom a HELO lets in is not decided by a table: a client says what it likes.
 #pragma once

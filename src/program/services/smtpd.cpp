@@ -85,7 +85,8 @@ struct PreparedSmtpd {
                 service.log().warning("No server certs available. TLS won't be enabled");
         }
     }
-    /// What the line of cleanup says; but the line that receives says whose header is completed, a port behind a filter nobody's, and who is ours.
+    /// What the line of cleanup says; but the line that receives says whose header is completed, a port behind a filter nobody's, and who
+    /// is ours.
     static config::Snapshot cleanup_line(const process::Service& service)
     {
         const auto& clients = cleanup::local_header_rewrite_clients;
