@@ -72,8 +72,8 @@ struct StsDomains {
 };
 
 /// What became of levels of TLS on trial, on its way to memory.
-struct Trials {
-    explicit Trials(Executor executor)
+struct SmtpTrials {
+    explicit SmtpTrials(Executor executor)
         : memory(executor, std::string(handoff::memory_socket), {.channel = {.name = "memory"}}), link(executor, memory)
     {
     }
@@ -122,7 +122,7 @@ struct PreparedSmtp {
         if (aggregate::Wanted::from(service.config()).tls)
             reporter = std::make_unique<ReportLink>(service.executor());
         if (options.tls_trial_level != send::TlsLevel::none || tables->tls_trial())
-            trials = std::make_unique<Trials>(service.executor());
+            trials = std::make_unique<SmtpTrials>(service.executor());
     }
     static dns::Options names_of(process::Service& service)
     {
@@ -145,7 +145,7 @@ struct PreparedSmtp {
     std::unique_ptr<PeerMemory> peers;
     std::unique_ptr<TranscriptLink> transcripts;
     std::unique_ptr<ReportLink> reporter;           // none: no domain has reports of TLS
-    std::unique_ptr<Trials> trials;                 // none: no level of TLS is on trial
+    std::unique_ptr<SmtpTrials> trials;                 // none: no level of TLS is on trial
 };
 
 /// A session says up to eight mails before it waits (send/plan.hpp), and eight more are at hand when the answers come.
@@ -273,7 +273,7 @@ private:
     std::unique_ptr<PeerMemory> peers_;
     std::unique_ptr<TranscriptLink> transcripts_;
     std::unique_ptr<ReportLink> reporter_;
-    std::unique_ptr<Trials> trials_;
+    std::unique_ptr<SmtpTrials> trials_;
     std::unique_ptr<TlsReportLink> reports_;
     std::unique_ptr<send::WireTls> tls_;
     std::unique_ptr<dns::Resolver> resolver_;
