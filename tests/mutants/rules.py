@@ -1079,6 +1079,6 @@ RULES = [
     trials("a chain that was not shown does not fit", "shown.resumed && std::ranges::any_of(options.anchors, of_chain)", "shown.resumed && std::ranges::none_of(options.anchors, of_chain)", "trial: a session that was resumed*", "send_test", "src/wire/tls/second_look.cpp"),
     warned("a list that does not answer lets pass", "!trial_->lacks_answers || step == Step::permit", "true", "trials: where nobody*"),
     warned("who is deferred for want of an answer is refused", "error_of_ours || trial_->unsure ?", "error_of_ours ?", "trials: where nobody*"),
-    warned("a class has as many verdicts as members", "std::exchange(trial_->settled, true)", "std::exchange(trial_->settled, true) && false", "trials: a class*"),
+    warned("a class has as many verdicts as members", "std::exchange(trial.settled, true)", "std::exchange(trial.settled, true) && false", "trials: a class*"),
     warned("what is on trial refuses", "        court_.would_refuse(at_, line);\n        return Step::dunno;", "        court_.would_refuse(at_, line);\n        reply_ = line;\n        return Step::reject;", "trials: a restriction*"),
 ]

@@ -31,7 +31,7 @@ TEST_CASE_FIXTURE(Fixture, "queue: mail that comes alone goes at once, what come
     CHECK(worker.delivered_to.size() == 1);
     CHECK(in_queue() == 1);
     stop();                                                     // it is in the queue, whoever waits for company
-    options.hand_on_interval = 20ms;
+    options.hand_on_interval = 500ms;
     start();
     settle();
     CHECK(worker.delivered_to.size() == 2);

@@ -120,8 +120,8 @@ Judge::Step Judge::refuse(int code, std::string_view status, std::string text, b
     const bool warn = warn_ && !error_of_ours;
     if (trial_ && warn_) {
         const bool itself = at_ == trial_->restriction->word;
-        settle_trial(error_of_ours || trial_->unsure ? handoff::TrialSeen::UNKNOWN : handoff::TrialSeen::REFUSED,
-                     itself ? line : fmt::format("{}: {}", at_, line));
+        settle(*trial_, error_of_ours || trial_->unsure ? handoff::TrialSeen::UNKNOWN : handoff::TrialSeen::REFUSED,
+               itself ? line : fmt::format("{}: {}", at_, line));
     }
     if (!warn && if_reject_.active && line[0] == '5') {
         // Whatever put it off that a permission would have been: that is why the client comes back.
@@ -153,11 +153,11 @@ void Judge::defer_if(Deferral& deferral, int code, std::string_view status, std:
         deferral = {true, code, std::string(status), std::move(text)};
 }
 
-void Judge::settle_trial(handoff::TrialSeen::Outcome outcome, std::string_view reason)
+void Judge::settle(Trial& trial, handoff::TrialSeen::Outcome outcome, std::string_view reason)
 {
-    if (std::exchange(trial_->settled, true))
+    if (std::exchange(trial.settled, true))
         return;
-    const Restriction& restriction = *trial_->restriction;
+    const Restriction& restriction = *trial.restriction;
     court_.tried(restriction.argument.empty() ? restriction.word : fmt::format("{} {}", restriction.word, restriction.argument), outcome, reason);
 }
 
@@ -298,7 +298,7 @@ awaitable<Judge::Step> Judge::list(const RestrictionList& restrictions, Subject 
         if (on_trial) {
             const bool known = !trial_->lacks_answers || step == Step::permit;
             if (step != Step::hangup)                                 // that is done, warn_if_reject or not
-                settle_trial(known ? handoff::TrialSeen::PASSED : handoff::TrialSeen::UNKNOWN, known ? "" : "who was asked had no answer");
+                settle(*trial_, known ? handoff::TrialSeen::PASSED : handoff::TrialSeen::UNKNOWN, known ? "" : "who was asked had no answer");
             trial_.reset();
         }
         at_ = around;

@@ -181,7 +181,8 @@ private:
     Step refuse_subject(int code, std::string_view status, std::string_view name, std::string_view title, std::string_view why);
     void defer_if(Deferral& deferral, int code, std::string_view status, std::string text);
     Step settle_deferral();
-    void settle_trial(handoff::TrialSeen::Outcome outcome, std::string_view reason);
+    struct Trial;
+    void settle(Trial& trial, handoff::TrialSeen::Outcome outcome, std::string_view reason);
     /// Somebody who was asked had no answer: nothing is refused for that; or the refusal that follows is for that alone.
     void cannot_ask();
     void cannot_tell();
