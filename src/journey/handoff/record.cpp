@@ -326,20 +326,24 @@ std::string compose(const RecipientFate& fate, const RecordOptions& options, std
     return members.take();
 }
 
-std::string compose_reception(const Envelope& envelope, std::string recipients, std::string_view queue, std::string_view headers,
-                              const RecordOptions& options, std::int64_t now, std::size_t most)
+/// Of a message as a whole. `moved`: null where it is new.
+std::string compose_whole(const Envelope& envelope, const Moved* moved, std::string recipients, std::string_view queue, std::string_view headers,
+                          const RecordOptions& options, std::int64_t now, std::size_t most)
 {
     const Client& client = envelope.client();
     Members members(most);
-    add_head(members, {.type = RecordType::reception,
+    add_head(members, {.type = moved ? moved->type : RecordType::reception,
                        .id = envelope.queue_id(),
                        .sender = envelope.sender(),
                        .recipient = std::move(recipients),
                        .queue = queue,
                        .site = {},
                        .size = envelope.size()});
-    members.raw("response", json_response({.code = 250, .enhanced = {}, .content = {}, .command = {}}, most));
-    members.raw("peer_address", json_peer(client.helo(), client.address()));
+    const std::string said =
+        moved ? fmt::format("{} {} as {}", moved->type == RecordType::xfer_out ? "handed over to" : "taken over from", moved->host, moved->queue_id)
+              : std::string();
+    members.raw("response", json_response({.code = 250, .enhanced = {}, .content = said, .command = {}}, most));
+    members.raw("peer_address", moved ? "null" : json_peer(client.helo(), client.address()));
     add_middle(members,
                {.now = now,
                 .created = envelope.arrival(),
@@ -351,7 +355,28 @@ std::string compose_reception(const Envelope& envelope, std::string recipients, 
     members.text_if("sasl_username", client.sasl_username());
     members.text_if("message_id", envelope.message_id());
     members.text_if("notification_of", envelope.bounce_to());
+    if (moved) {
+        members.text("moved_host", moved->host);
+        members.text("moved_id", moved->queue_id);
+    }
     return members.take();
+}
+
+std::vector<std::string> records_of_whole(const Envelope& envelope, const Moved* moved, std::string_view headers, const RecordOptions& options,
+                                          std::int64_t now)
+{
+    std::vector<std::string> records;
+    for (int at = 0; at < envelope.recipients_size();) {
+        const int first = at;
+        std::string list;
+        for (; at < envelope.recipients_size() && list.size() <= recipients_together; ++at)
+            list.append(list.empty() ? "" : ",").append(json_text(shortened(smtp::external_address(envelope.recipients(at).address()), header_text)));
+        if (at - first > 1)
+            list = "[" + list + "]";
+        const std::string queue = domain_of(envelope.recipients(first).address());
+        records.push_back(fitted([&](std::size_t most) { return compose_whole(envelope, moved, list, queue, headers, options, now, most); }));
+    }
+    return records;
 }
 
 }  // namespace
@@ -391,18 +416,13 @@ std::string chosen_headers(std::string_view content, std::span<const std::string
 
 std::vector<std::string> reception_records(const Envelope& envelope, std::string_view headers, const RecordOptions& options, std::int64_t now)
 {
-    std::vector<std::string> records;
-    for (int at = 0; at < envelope.recipients_size();) {
-        const int first = at;
-        std::string list;
-        for (; at < envelope.recipients_size() && list.size() <= recipients_together; ++at)
-            list.append(list.empty() ? "" : ",").append(json_text(shortened(smtp::external_address(envelope.recipients(at).address()), header_text)));
-        if (at - first > 1)
-            list = "[" + list + "]";
-        const std::string queue = domain_of(envelope.recipients(first).address());
-        records.push_back(fitted([&](std::size_t most) { return compose_reception(envelope, list, queue, headers, options, now, most); }));
-    }
-    return records;
+    return records_of_whole(envelope, nullptr, headers, options, now);
+}
+
+std::vector<std::string> moving_records(const Envelope& envelope, const Moved& moved, std::string_view headers, const RecordOptions& options,
+                                        std::int64_t now)
+{
+    return records_of_whole(envelope, &moved, headers, options, now);
 }
 
 std::string fate_record(const RecipientFate& fate, const RecordOptions& options)

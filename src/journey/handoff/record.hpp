@@ -20,9 +20,9 @@
 
 namespace posthorn::handoff {
 
-enum class RecordType : std::uint8_t { reception, delivery, transient_failure, bounce, expiration, admin_bounce, rejection };
-inline constexpr std::array<std::string_view, 7> record_type_names{"Reception",  "Delivery",    "TransientFailure", "Bounce",
-                                                                   "Expiration", "AdminBounce", "Rejection"};
+enum class RecordType : std::uint8_t { reception, delivery, transient_failure, bounce, expiration, admin_bounce, rejection, xfer_out, xfer_in };
+inline constexpr std::array<std::string_view, 9> record_type_names{"Reception",   "Delivery",  "TransientFailure", "Bounce", "Expiration",
+                                                                   "AdminBounce", "Rejection", "XferOut",          "XferIn"};
 std::optional<RecordType> record_type(std::string_view name);
 
 /// What is recorded. By default nothing.
@@ -40,6 +40,14 @@ std::string chosen_headers(std::string_view content, std::span<const std::string
 /// A message is in the queue. Its recipients are one text where there is one, else an array; beyond 24 KiB of them there is another record.
 /// `headers`: of chosen_headers().
 std::vector<std::string> reception_records(const Envelope& envelope, std::string_view headers, const RecordOptions& options, std::int64_t now);
+
+/// A message has gone to another queue (xfer_out), or come from one (xfer_in): at this host, under this id. Its recipients as above.
+struct Moved {
+    RecordType type;
+    std::string_view host, queue_id;
+};
+std::vector<std::string> moving_records(const Envelope& envelope, const Moved& moved, std::string_view headers, const RecordOptions& options,
+                                        std::int64_t now);
 
 /// What became of one recipient, for now or for good. Views: they stay until it is composed.
 struct RecipientFate {

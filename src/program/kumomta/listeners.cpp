@@ -113,7 +113,8 @@ constexpr OptionFact event_facts[] = {
     {"tsa_load_shaping_data", nothing_needed, "what replies ask for is learned and ruled by smtp itself (smtp_peer_rules, `posthorn peers`)"},
     {"proxy_init", left_out, "no proxy is served"},
 };
-constexpr std::string_view record_kinds[] = {"Reception", "Delivery", "TransientFailure", "Bounce", "Expiration", "AdminBounce", "Rejection"};
+constexpr std::string_view record_kinds[] = {"Reception",   "Delivery",  "TransientFailure", "Bounce", "Expiration",
+                                             "AdminBounce", "Rejection", "XferOut",          "XferIn"};
 
 /// "0.0.0.0:25", "0:25", "[::]:25" as the first column of a line. Empty: it is none.
 std::string endpoint(const std::string& listen)

@@ -62,10 +62,11 @@ inline constexpr Param<std::string> empty_address_local_login_sender_maps_lookup
     .name = "empty_address_local_login_sender_maps_lookup_key",
     .initial = "<>",
     .doc = "What stands for the empty sender in results of local_login_sender_maps."};
-inline constexpr Param<config::List> record_types{.name = "record_types",
-                                                  .initial = "Reception, Delivery, TransientFailure, Bounce, Expiration, AdminBounce, Rejection",
-                                                  .doc = "Which records are written to record_file.",
-                                                  .own = true};
+inline constexpr Param<config::List> record_types{
+    .name = "record_types",
+    .initial = "Reception, Delivery, TransientFailure, Bounce, Expiration, AdminBounce, Rejection, XferOut, XferIn",
+    .doc = "Which records are written to record_file.",
+    .own = true};
 inline constexpr Param<config::List> record_headers{
     .name = "record_headers", .initial = "", .doc = "Names of header fields whose texts are in the records of a message.", .own = true};
 inline constexpr Param<std::string> record_hook_url{

@@ -249,6 +249,7 @@ private:
     // queue_records.cpp
     bool records(handoff::RecordType type) const;
     void record_reception(const handoff::Envelope& envelope, std::string_view headers);
+    void record_moved(const handoff::Envelope& envelope, const handoff::Moved& moved, std::string_view headers);
     void record_fate(const Active& active, const handoff::Verdict& verdict, handoff::RecordType type, const handoff::SessionFacts* session);
     void record_fate(const Active& active, const handoff::Verdict& verdict, const handoff::SessionFacts* session);
     awaitable<std::string> stored_headers(spool::Lease lease);

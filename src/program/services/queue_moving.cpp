@@ -250,14 +250,26 @@ awaitable<Result<MovingMessage>> QueueManager::as_moving(spool::Lease lease)
 
 awaitable<Result<HandOverReply>> QueueManager::handed_over(HandOver asked)
 {
+    struct Gone {
+        handoff::Envelope envelope;
+        std::string headers, there;
+    };
     std::vector<spool::Lease> leases;
     std::vector<std::string> lines;
+    std::vector<Gone> recorded;
     for (int at = 0; at < asked.queue_ids_size(); ++at) {
         CO_TRY(const auto found, co_await store_.find(asked.queue_ids(at)));
         if (!found || !leaving_.contains(found->key))
             continue;
         leases.push_back(*found);
         const std::string there = at < asked.there_size() && !asked.there(at).empty() ? " as " + asked.there(at) : std::string();
+        if (records(handoff::RecordType::xfer_out))
+            if (auto stored = co_await store_.read(*found)) {
+                Gone& gone = recorded.emplace_back(std::move(stored->envelope), co_await stored_headers(*found),
+                                                   at < asked.there_size() ? asked.there(at) : "");
+                for (spool::RecipientState& state : stored->recipients)
+                    *gone.envelope.add_recipients() = std::move(state.recipient);
+            }
         lines.push_back(fmt::format("{}: handed over to {}{}", asked.queue_ids(at), printable(moving_.target_name(), true), printable(there, true)));
     }
     CO_TRY(const auto removed, co_await remove_some(std::move(leases)));
@@ -265,6 +277,8 @@ awaitable<Result<HandOverReply>> QueueManager::handed_over(HandOver asked)
         log_.info("{}", line);
         log_.info("{}: removed", line.substr(0, line.find(':')));
     }
+    for (const Gone& gone : recorded)
+        record_moved(gone.envelope, {handoff::RecordType::xfer_out, moving_.target_name(), gone.there}, gone.headers);
     counts_.removed += removed;
     counts_.handed_over += removed;
     HandOverReply reply;
@@ -387,10 +401,12 @@ awaitable<void> QueueManager::take_one(MovingMessage message, std::string source
     epochs_[lease->key] = lease->epoch;
     starting_.insert(lease->key);
     const auto scheduled = co_await store_.scheduled(*lease);
+    const std::string headers = records(handoff::RecordType::xfer_in) ? co_await stored_headers(*lease) : std::string();
     starting_.erase(lease->key);
     const handoff::Envelope& envelope = made->envelope;
     told->set_here(envelope.queue_id());
     log_.info("{}: taken over from {}, there {}", envelope.queue_id(), printable(name, true), printable(there, true));
+    record_moved(envelope, {handoff::RecordType::xfer_in, name, there}, headers);
     ++counts_.taken_over;
     if (!epochs_.contains(lease->key))  // deleted meanwhile
         co_return;

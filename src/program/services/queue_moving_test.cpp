@@ -20,6 +20,7 @@ struct TwoQueues : Fixture {
     TwoQueues()
     {
         prepare = [this](QueueManager& made) { keep(made, kept); };
+        options.records.types.set();
         stop();
         start();
         start_there();
@@ -134,6 +135,9 @@ TEST_CASE_FIXTURE(TwoQueues, "moving: a deferred message leaves one queue and go
     worker.verdict_for = [](const std::string& address) { return address == "gone@there.test" ? TestWorker::delivered() : later(); };
     const std::string id = enqueue({"gone@there.test", "b@there.test"});
     settle();
+    observe::MemoryRecorder told, told_there;
+    queue->record_to(&told);
+    there->record_to(&told_there);
     their_worker.verdict_for = [](const std::string&) { return later(); };
     CHECK(begin().in_doubt_size() == 0);
     const handoff::TakenMessage taken = moved(id);
@@ -145,6 +149,13 @@ TEST_CASE_FIXTURE(TwoQueues, "moving: a deferred message leaves one queue and go
     CHECK(queue->waiting() == 0);
     CHECK(queue->counts().handed_over == 1);
     CHECK(logged(id + ": handed over to new.test as " + taken.here()));
+    const auto tells = [](const observe::MemoryRecorder& recorder, const std::string& words) {
+        return std::ranges::count_if(recorder.records, [&](const std::string& record) { return record.find(words) != std::string::npos; });
+    };
+    CHECK(tells(told, R"({"type":"XferOut","id":")" + id + R"(","sender":"a@ours.test","recipient":"b@there.test",)") == 1);
+    CHECK(tells(told, R"("moved_host":"new.test","moved_id":")" + taken.here() + '"') == 1);
+    CHECK(tells(told_there, R"({"type":"XferIn","id":")" + taken.here() + R"(","sender":"a@ours.test","recipient":"b@there.test",)") == 1);
+    CHECK(tells(told_there, R"("content":"taken over from old.test as )" + id + '"') == 1);
     const auto stored = in_queue_there();
     REQUIRE(stored.size() == 1);
     CHECK(stored[0].envelope.queue_id() == taken.here());

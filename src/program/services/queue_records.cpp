@@ -35,6 +35,14 @@ void QueueManager::record_reception(const handoff::Envelope& envelope, std::stri
         recorder_->record(record);
 }
 
+void QueueManager::record_moved(const handoff::Envelope& envelope, const handoff::Moved& moved, std::string_view headers)
+{
+    if (!records(moved.type) || !is_mail(envelope))
+        return;
+    for (const std::string& record : handoff::moving_records(envelope, moved, headers, options_.records, now()))
+        recorder_->record(record);
+}
+
 /// After the judgement of the queue over it.
 void QueueManager::record_fate(const Active& active, const Verdict& verdict, RecordType type, const handoff::SessionFacts* session)
 {
