@@ -42,7 +42,11 @@ Supervisor::Supervisor(const MasterOptions& options, Loaded loaded, Identity own
 
 Supervisor::~Supervisor() = default;
 
-Result<void> Supervisor::bind() { return bind_lines(loaded_, places_); }
+Result<void> Supervisor::bind()
+{
+    TRY_VOID(bind_lines(loaded_, places_));
+    return lock_.write_pid();                                       // before anybody hears that it serves: then the number is looked for
+}
 
 Result<void> Supervisor::bind_lines(const Loaded& loaded, std::map<std::string, std::vector<std::string>>& places)
 {
@@ -66,10 +70,6 @@ int Supervisor::run()
         return 1;
     }
     config_file_ = *std::move(file);
-    if (auto written = lock_.write_pid(); !written) {
-        log_.fatal("{}", written.error().text());
-        return 1;
-    }
     log_.info("daemon started -- version {}, configuration {}", loaded_.snapshot.text("mail_version"), options_.config_directory);
     for (const std::string& warning : loaded_.warnings)
         log_.warning("{}", warning);

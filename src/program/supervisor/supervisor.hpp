@@ -37,7 +37,7 @@ public:
     Supervisor(const MasterOptions& options, Loaded loaded, Identity owner, LogTarget log, LogTarget records, InstanceLock lock);
     ~Supervisor();
 
-    /// Binds every socket. Error: which line, and why.
+    /// Binds every socket, and writes the number of this process. Error: which line, and why.
     Result<void> bind();
     /// Who is told how long a stop takes.
     void is_managed_by(ServiceManager manager) { manager_ = std::move(manager); }
