@@ -146,7 +146,8 @@ public:
     virtual ~Store() = default;
 
     /// Takes responsibility. Enqueueing a queue id again is a success that changes nothing, even when it has been delivered since
-    /// (then the lease's key is 0); so is taking over what was taken over before, under whatever id. Content in a file: named by the queue id in the incoming folder, synced (spool/incoming.hpp).
+    /// (then the lease's key is 0); so is taking over what was taken over before, under whatever id. Content in a file: named by the queue id in
+    /// the incoming folder, synced (spool/incoming.hpp).
     virtual awaitable<Result<Lease>> enqueue(NewMessageRef message) = 0;
     /// Also true for what was committed and has left the queue lately, unless it was disowned.
     virtual awaitable<Result<bool>> was_committed(std::string queue_id) = 0;

@@ -27,14 +27,12 @@ HandOver Giving::question(HandOver::Step step) const
 
 Result<void> Giving::begin()
 {
-    TRY(const Said greeting, other_.hear());
-    if (greeting.what_case() != Said::kIntroduction)
+    TRY(Said greeting, other_.hear());
+    if (greeting.what_case() != Said::kIntroduction || !is_who(*greeting.mutable_introduction()))
         return Error{"the other end does not say who it is", "4.3.0"};
     const Introduction& target = greeting.introduction();
     if (target.format() < format)
-        return Error{fmt::format("{} (Posthorn {}) cannot take over what this program has: it is older", printable(target.name(), true),
-                                 printable(target.version(), true)),
-                     "4.3.0"};
+        return Error{fmt::format("{} (Posthorn {}) cannot take over what this program has: it is older", target.name(), target.version()), "4.3.0"};
     target_ = target.identity();
     target_name_ = target.name();
     TRY(const auto begun, queue_.ask(question(HandOver::BEGIN)));

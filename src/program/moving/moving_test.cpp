@@ -334,6 +334,11 @@ TEST_CASE("moving: what the other side may not say ends the dialogue, and nothin
     Said in_file = message(3);
     in_file.mutable_message()->mutable_content()->set_file("../../etc/passwd");
     CHECK(told({in_file}, coming) == "content is said to be in a file");
+    Said nameless = message(0);
+    for (const std::string& id : {std::string(), std::string("a b"), std::string(65, 'A')}) {
+        nameless.mutable_message()->set_queue_id(id);
+        CHECK(told({nameless}, coming) == "a message comes without its queue id there");
+    }
     Said greeting;
     greeting.mutable_introduction();
     CHECK(told({greeting}, coming) == "what comes now was not expected here");
@@ -361,6 +366,34 @@ TEST_CASE("moving: a newer source is refused, an older target as well")
         REQUIRE_FALSE(done);
         CHECK(done.error().text() == (newer_source ? "far.test (Posthorn 9) has what this program cannot take over: it is newer"
                                                    : "far.test (Posthorn 9) cannot take over what this program has: it is older"));
+    }
+}
+
+TEST_CASE("moving: what the other side says of itself is no terminal's order, and no more than can be kept")
+{
+    Introduction who;
+    CHECK_FALSE(is_who(who));
+    for (const std::string& identity : {std::string("a b"), std::string("../x"), std::string(65, 'a')}) {
+        who.set_identity(identity);
+        CHECK_FALSE(is_who(who));
+    }
+    who.set_identity(std::string(64, 'a'));
+    who.set_name("new\x1b[2J.test" + std::string(300, 'x'));
+    CHECK(is_who(who));
+    CHECK(who.name().starts_with("new?[2J.test"));
+    CHECK(who.name().size() == 255);
+    Coming coming;
+    Leaving leaving;
+    for (const bool target : {true, false}) {
+        Pair pair;
+        Stream ours(pair.ends[0], pair.ends[0], "it"), theirs(pair.ends[1], pair.ends[1], "it");
+        Said said;
+        said.mutable_introduction()->set_format(format);
+        said.mutable_introduction()->set_identity("\x1b[2J");
+        REQUIRE(ours.say(said));
+        const auto done = target ? Giving(leaving, theirs, "1", "old.test", {}).begin() : Taking(coming, theirs, "2", "new.test").run();
+        REQUIRE_FALSE(done);
+        CHECK(done.error().text() == "the other end does not say who it is");
     }
 }
 

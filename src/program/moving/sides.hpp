@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "handoff/moving.pb.h"
+#include "moving/said.pb.h"
 
 #include <cstdint>
 #include <memory>
@@ -13,6 +14,11 @@ namespace posthorn::moving {
 
 /// The format that both have to understand (said.proto).
 inline constexpr std::uint32_t format = 1;
+
+/// As an identity and a queue id are: letters and digits, 64 at most. Both are kept until the other side lets them go.
+bool is_id(std::string_view text);
+/// What the other side says of itself, before any of it is kept or shown: texts are cut and made printable. False: it has no identity.
+bool is_who(Introduction& introduction);
 
 class LeavingQueue {
 public:

@@ -1,8 +1,5 @@
 #include "moving/taking.hpp"
 
-#include "base/strings.hpp"
-#include "handoff/frames.hpp"
-
 #include <fmt/format.h>
 
 namespace posthorn::moving {
@@ -66,14 +63,12 @@ Result<void> Taking::introduce()
     ours.set_identity(begun.target());
     ours.set_name(name_);
     TRY_VOID(other_.say(said));
-    TRY(const Said opening, other_.hear());
-    const Introduction& source = opening.introduction();
-    if (opening.what_case() != Said::kIntroduction || source.identity().empty())
+    TRY(Said opening, other_.hear());
+    if (opening.what_case() != Said::kIntroduction || !is_who(*opening.mutable_introduction()))
         return Error{"the other end does not say who it is", "4.3.0"};
+    const Introduction& source = opening.introduction();
     if (source.format() > format)
-        return Error{fmt::format("{} (Posthorn {}) has what this program cannot take over: it is newer", printable(source.name(), true),
-                                 printable(source.version(), true)),
-                     "4.3.0"};
+        return Error{fmt::format("{} (Posthorn {}) has what this program cannot take over: it is newer", source.name(), source.version()), "4.3.0"};
     source_ = source.identity();
     source_name_ = source.name();
     TakeOver known = question(TakeOver::KNOWN);
@@ -90,11 +85,13 @@ Result<std::string> Taking::new_id()
         wanted.set_count(static_cast<std::uint32_t>(largest_batch));
         TRY(const auto given, queue_.ask(std::move(wanted)));
         ids_.assign(given.queue_ids().rbegin(), given.queue_ids().rend());
-        if (ids_.empty() || ids_.back().empty())
+        if (ids_.empty())
             return Error{"no queue ids are to be had", "4.3.0"};
     }
     std::string id = std::move(ids_.back());
     ids_.pop_back();
+    if (id.empty())
+        return Error{"no queue ids are to be had", "4.3.0"};
     return id;
 }
 
@@ -107,6 +104,8 @@ Result<void> Taking::receive(MovingMessage message)
         return Error{"more comes at once than can be taken", "4.3.0"};
     if (!message.content().file().empty())
         return Error{"content is said to be in a file", "4.3.0"};
+    if (!is_id(message.queue_id()))
+        return Error{"a message comes without its queue id there", "4.3.0"};
     TRY(std::string id, new_id());
     Coming& coming = batch_.emplace_back();
     coming.message = std::move(message);

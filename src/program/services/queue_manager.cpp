@@ -26,7 +26,7 @@ QueueManager::QueueManager(Executor executor, spool::Store& store, Resolver& res
                            observe::Log log)
     : executor_(executor), store_(store), resolver_(resolver), workers_(workers), options_(std::move(options)), clock_(clock), log_(std::move(log)),
       scheduler_(options_.scheduler, clock), queue_ids_(options_.long_queue_ids), accounts_(clock.wall()), wake_(executor), worker_came_(executor),
-      settled_(executor), reunion_(executor), read_(executor), orders_changed_(executor), tasks_(executor)
+      settled_(executor), reunion_(executor), read_(executor), orders_changed_(executor), moving_changed_(executor), tasks_(executor)
 {
     accounts_.configure(options_.accounts);
 }
@@ -386,6 +386,7 @@ awaitable<void> QueueManager::run()
         if (!awaited_.empty())
             log_.warning("{} delivery processes of before did not come back; their messages are tried again", awaited_.size());
     }
+    united_ = true;
     while (!co_await cancelled()) {
         follow_the_clock();
         const WallTime wall = clock_.wall();

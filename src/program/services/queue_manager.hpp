@@ -290,7 +290,7 @@ private:
     awaitable<Result<std::size_t>> remove_some(std::vector<spool::Lease> leases);
     awaitable<Result<handoff::QueueReply>> cat(std::vector<spool::Lease> leases, std::uint64_t offset);
     // queue_moving.cpp
-    awaitable<Result<void>> change_moving(handoff::StoredMoving wanted);
+    awaitable<Result<void>> change_moving(std::function<void(handoff::StoredMoving&)> change);
     std::string leaving_text() const;
     void say_what_is_leaving() const;
     std::string without_leaving(std::vector<spool::Lease>& leases) const;
@@ -402,6 +402,7 @@ private:
     std::unordered_set<Key> held_;
     std::unordered_set<Key> leaving_;                              // of those, what is bound for another queue
     handoff::StoredMoving moving_;
+    bool changing_moving_ = false;
     std::unordered_set<Key> expiring_;                             // to be returned to the sender at the next look
     std::unordered_set<Key> to_requeue_;                           // when their round ends
     std::unordered_map<Key, std::unordered_set<std::uint32_t>> crashed_;   // recipients in hand when a delivery process ended
@@ -437,7 +438,8 @@ private:
     bool handing_on_ = false;
     SteadyTime handed_on_{};
     bool whole_ = false;                                           // all that was stored at the start has been read
-    Signal wake_, worker_came_, settled_, reunion_, read_, orders_changed_;
+    bool united_ = false;                                          // and delivery processes of before have said what they hold, or had their time
+    Signal wake_, worker_came_, settled_, reunion_, read_, orders_changed_, moving_changed_;
     std::optional<WallTime::duration> wall_ahead_;                 // of the monotonic clock, at the last look
     std::string clogged_by_;                                       // the destination of the last warning of that, and when it was
     SteadyTime clog_said_{}, clog_looked_{};

@@ -101,17 +101,31 @@ Reply no(std::string text)
 
 }  // namespace
 
-awaitable<Result<void>> QueueManager::change_moving(handoff::StoredMoving wanted)
+/// One change at a time, or two who are the first to ask would hear of two identities. It counts when it is on stable storage.
+awaitable<Result<void>> QueueManager::change_moving(std::function<void(handoff::StoredMoving&)> change)
 {
+    while (changing_moving_) {
+        if (co_await cancelled())
+            co_return Error{"the queue manager ends", "4.3.2"};
+        co_await moving_changed_.wait();
+    }
+    handoff::StoredMoving wanted = moving_;
+    change(wanted);
     if (wanted.identity().empty()) {
         CO_TRY(*wanted.mutable_identity(), new_identity());
     }
     if (wanted.SerializeAsString() == moving_.SerializeAsString())
         co_return Result<void>{};
-    if (keep_moving)
-        CO_TRY_VOID(co_await keep_moving(wanted));
-    moving_ = std::move(wanted);
-    co_return Result<void>{};
+    Result<void> done;
+    if (keep_moving) {
+        changing_moving_ = true;
+        done = co_await keep_moving(wanted);
+        changing_moving_ = false;
+        moving_changed_.notify_all();
+    }
+    if (done)
+        moving_ = std::move(wanted);
+    co_return done;
 }
 
 std::string QueueManager::leaving_text() const
@@ -139,9 +153,11 @@ std::string QueueManager::without_leaving(std::vector<spool::Lease>& leases) con
                        leaving_text());
 }
 
+/// Before the delivery processes that outlived a restart have said what they hold, it may be any message.
 bool QueueManager::in_hand(Key key) const
 {
-    return active_.contains(key) || starting_.contains(key) || foreign_messages_.contains(key) || uniting_.contains(key) || given_.contains(key);
+    return !united_ || active_.contains(key) || starting_.contains(key) || foreign_messages_.contains(key) || uniting_.contains(key) ||
+           given_.contains(key);
 }
 
 // ---- The queue they leave
@@ -156,11 +172,12 @@ awaitable<Result<HandOverReply>> QueueManager::hand_over(HandOver asked)
     case HandOver::DONE: co_return co_await handed_over(std::move(asked));
     case HandOver::BACK: co_return co_await keep_after_all(std::move(asked));
     case HandOver::END: {
-        if (leaving_.empty()) {
-            handoff::StoredMoving nowhere;
-            nowhere.set_identity(moving_.identity());
-            CO_TRY_VOID(co_await change_moving(std::move(nowhere)));
-        }
+        if (leaving_.empty())
+            CO_TRY_VOID(co_await change_moving([](handoff::StoredMoving& moving) {
+                moving.clear_target();
+                moving.clear_target_name();
+                moving.clear_since();
+            }));
         co_return HandOverReply{};
     }
     default: co_return Error{fmt::format("hand-over step {} is not served here", static_cast<int>(asked.step())), "5.5.1"};
@@ -175,13 +192,13 @@ awaitable<Result<HandOverReply>> QueueManager::begin_handing_over(HandOver asked
         co_return no<HandOverReply>("the other queue is this one");
     if (!leaving_.empty() && asked.target() != moving_.target())
         co_return no<HandOverReply>(fmt::format("{} messages are {}", leaving_.size(), leaving_text()));
-    handoff::StoredMoving wanted = moving_;
-    if (wanted.target() != asked.target() || wanted.target_name() != asked.name()) {
-        wanted.set_target(asked.target());
-        wanted.set_target_name(asked.name());
-        wanted.set_since(now());
-    }
-    CO_TRY_VOID(co_await change_moving(std::move(wanted)));
+    CO_TRY_VOID(co_await change_moving([&](handoff::StoredMoving& moving) {
+        if (moving.target() == asked.target() && moving.target_name() == asked.name())
+            return;
+        moving.set_target(asked.target());
+        moving.set_target_name(asked.name());
+        moving.set_since(now());
+    }));
     HandOverReply reply;
     reply.set_source(moving_.identity());
     const std::vector<Key> bound(leaving_.begin(), leaving_.end());
@@ -326,7 +343,7 @@ awaitable<Result<TakeOverReply>> QueueManager::take_over(TakeOver asked)
     TakeOverReply reply;
     switch (asked.step()) {
     case TakeOver::BEGIN:
-        CO_TRY_VOID(co_await change_moving(moving_));
+        CO_TRY_VOID(co_await change_moving([](handoff::StoredMoving&) {}));  // it has an identity
         reply.set_target(moving_.identity());
         co_return reply;
     case TakeOver::IDS:
@@ -362,18 +379,18 @@ awaitable<Result<TakeOverReply>> QueueManager::take(TakeOver asked)
 {
     if (asked.source().empty())
         co_return no<TakeOverReply>("the queue that mail comes from has no identity");
-    auto reply = std::make_shared<TakeOverReply>();
-    auto unknown = std::make_shared<std::optional<Error>>();
+    TakeOverReply reply;
+    std::optional<Error> unknown;
     for (int at = 0; at < asked.messages_size(); ++at)
-        reply->add_taken()->set_queue_id(asked.messages(at).queue_id());
+        reply.add_taken()->set_queue_id(asked.messages(at).queue_id());
     TaskGroup group(executor_);
     for (int at = 0; at < asked.messages_size(); ++at)
-        group.spawn(take_one(std::move(*asked.mutable_messages(at)), asked.source(), asked.name(), reply->mutable_taken(at), unknown.get()));
+        group.spawn(take_one(std::move(*asked.mutable_messages(at)), asked.source(), asked.name(), reply.mutable_taken(at), &unknown));
     co_await group.drained();
     wake_.notify_all();
-    if (const std::optional<Error>& trouble = *unknown)
-        co_return *trouble;
-    co_return std::move(*reply);
+    if (unknown)
+        co_return *std::move(unknown);
+    co_return reply;
 }
 
 awaitable<void> QueueManager::take_one(MovingMessage message, std::string source, std::string name, TakenMessage* told, std::optional<Error>* unknown)

@@ -52,6 +52,12 @@ struct TwoQueues : Fixture {
         run_until([&] { return closed; });
         there.reset();
     }
+    static awaitable<Result<void>> kept_slowly(Signal& goes_on, std::size_t& times)
+    {
+        ++times;
+        co_await goes_on.wait();
+        co_return Result<void>{};
+    }
     handoff::HandOverReply hand_over(HandOver::Step step, std::vector<std::string> ids = {}, std::vector<std::string> as = {})
     {
         HandOver asked;
@@ -281,6 +287,72 @@ TEST_CASE_FIXTURE(TwoQueues,
     settle();
     CHECK(their_worker.delivered_to == std::multiset<std::string>{"came@there.test", "lost@there.test"});
     CHECK(worker.requests.size() == 2);
+}
+
+TEST_CASE_FIXTURE(TwoQueues, "moving: after a restart nothing is offered before the delivery processes that live on have said what they hold")
+{
+    worker.verdict_for = [](const std::string&) { return later(); };
+    const std::string id = enqueue({"a@there.test"}), other = enqueue({"b@there.test"});
+    settle();
+    const auto found = wait(nodes.node(0).find(id));
+    REQUIRE(found);
+    const spool::Lease stored = found->value_or(spool::Lease{});
+    stop();
+    start({77});
+    begin();
+    auto offered = hand_over(HandOver::OFFER, {id, other});
+    CHECK(offered.messages_size() == 0);
+    CHECK(offered.later_size() == 2);
+    handoff::Hello hello;
+    hello.set_process(77);
+    handoff::Flight& flight = *hello.add_flights();
+    flight.set_attempt(1'000);
+    flight.set_message(stored.key);
+    flight.add_recipients(0);
+    bool reunited = false;
+    asio::co_spawn(loop, queue->reunited(hello, {}), [&](std::exception_ptr) { reunited = true; });
+    run_until([&] { return reunited; });
+    settle();
+    for (int turns = 0; turns < 100 && offered.messages_size() == 0; ++turns) {
+        settle();
+        offered = hand_over(HandOver::OFFER, {id, other});
+    }
+    REQUIRE(offered.messages_size() == 1);
+    CHECK(offered.messages(0).queue_id() == other);
+    CHECK(std::vector<std::string>(offered.later().begin(), offered.later().end()) == std::vector<std::string>{id});
+    // It was delivered after all.
+    handoff::Verdicts verdicts;
+    verdicts.set_attempt(std::uint64_t{1} << 40);
+    verdicts.set_message(stored.key);
+    *verdicts.add_verdicts() = TestWorker::delivered();
+    REQUIRE(wait(queue->late_verdicts(verdicts)));
+    settle();
+    offered = hand_over(HandOver::OFFER, {id});
+    CHECK(offered.messages_size() == 0);
+    CHECK(offered.later_size() == 0);
+}
+
+TEST_CASE_FIXTURE(TwoQueues, "moving: those who ask first, at once, hear of one identity")
+{
+    std::size_t times = 0;
+    Signal goes_on(loop.get_executor());
+    queue->keep_moving = [&](handoff::StoredMoving) { return kept_slowly(goes_on, times); };
+    std::vector<std::string> heard;
+    const auto ask = [&] {
+        asio::co_spawn(loop, queue->take_over({}), [&](std::exception_ptr, Result<handoff::TakeOverReply> reply) {
+            REQUIRE(reply);
+            heard.push_back(reply->target());
+        });
+    };
+    ask();
+    ask();
+    settle();
+    goes_on.notify_all();
+    settle();
+    goes_on.notify_all();
+    run_until([&] { return heard.size() == 2; });
+    CHECK(heard[0] == heard[1]);
+    CHECK(times == 1);
 }
 
 TEST_CASE_FIXTURE(TwoQueues, "moving: what is kept here after all goes on as it was")
