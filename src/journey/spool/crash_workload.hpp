@@ -146,7 +146,11 @@ private:
 /// Drives a Spool as qmgr and smtpd do; every answer is noted.
 class Workload {
 public:
-    Workload(RecordedFiles& files, Expectations& expected, std::uint64_t seed) : files_(files), expected_(expected), random_(seed) {}
+    /// `receivers`: the files as other processes have them, who write content; those of the queue where there is none.
+    Workload(FileOps& files, Expectations& expected, std::uint64_t seed, FileOps* receivers = nullptr)
+        : files_(files), receivers_(receivers ? *receivers : files), expected_(expected), random_(seed)
+    {
+    }
     ~Workload() { spool_.reset(); }
 
     Result<void> start()
@@ -321,7 +325,7 @@ private:
     {
         const int number = ++number_;
         const std::string octets = octets_of(number, 66'000 + random_() % 30'000);
-        auto file = IncomingFile::create(files_, queue_id(number));
+        auto file = IncomingFile::create(receivers_, queue_id(number));
         if (!file || !file->append(std::string_view(octets).substr(0, 40'000)))
             return;                                        // the client is told 4.3.x, the file goes
         if (random_() % 6 == 0)
@@ -440,7 +444,8 @@ private:
             failed_ = true;
     }
 
-    RecordedFiles& files_;
+    FileOps& files_;
+    FileOps& receivers_;
     Expectations& expected_;
     std::mt19937_64 random_;
     LoopHarness on_;

@@ -56,6 +56,8 @@ public:
     virtual int set_aside(std::string_view name, std::string_view spare, std::uint64_t most) = 0;
     /// The other way round: the spare under a name of its own, open and locked, with its old octets. ENOENT: there is none. EAGAIN: somebody was faster.
     virtual int take_spare(std::string_view spare, std::string_view name, std::unique_ptr<File>& file) = 0;
+    /// What another process wrote and synced under this name belongs to the queue from here on: for who keeps it elsewhere as well.
+    virtual int take_in(std::string_view) { return 0; }
     /// "" is the queue directory itself.
     virtual int sync_folder(std::string_view name) = 0;
     virtual std::uint64_t free_octets() = 0;

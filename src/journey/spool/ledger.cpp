@@ -227,6 +227,8 @@ std::optional<Error> Ledger::check(const NewMessage& message, bool content_follo
         return Error{fmt::format("content file {}: {}", message.content.file(), errno_text(error)), "4.3.0"};
     if (file->size(size) != 0 || size != message.envelope.size())
         return Error{fmt::format("content file {} is not as long as its envelope says", message.content.file()), "4.3.0"};
+    if (const int error = files().take_in(incoming_name(message.content.file())))
+        return Error{fmt::format("content file {}: {}", message.content.file(), errno_text(error)), "4.3.0"};
     return {};
 }
 

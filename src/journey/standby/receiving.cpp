@@ -1,0 +1,118 @@
+#include "standby/receiving.hpp"
+
+#include "base/strings.hpp"
+
+#include <fmt/format.h>
+
+namespace posthorn::standby {
+
+namespace {
+
+constexpr std::size_t sums_at_once = 64U << 10;            // a mebioctet of sums
+constexpr std::chrono::seconds note_every{10};
+
+Result<void> tell_holdings(spool::FileOps& files, Line& line)
+{
+    TRY(const std::vector<std::string> names, copied_files(files));
+    for (const std::string& name : names) {
+        const auto told = sum_file(files, name, sums_at_once, [&](std::uint64_t size, std::uint64_t first, std::string sums) {
+            Said said;
+            said.mutable_holding()->set_name(name);
+            said.mutable_holding()->set_size(size);
+            said.mutable_holding()->set_first_block(first);
+            said.mutable_holding()->set_sums(std::move(sums));
+            return line.say(said);
+        });
+        TRY_VOID(told);
+    }
+    Said end;
+    end.mutable_holdings_end();
+    return line.say(end);
+}
+
+Result<Lineage> lineage_said(const Said& said)
+{
+    const LineageSaid& lineage = said.begin().lineage();
+    const auto digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+    if (said.what_case() != Said::kBegin || lineage.identity().size() != 32 || !std::ranges::all_of(lineage.identity(), digit))
+        return Error{"what is said is none of a queue's", "4.3.0"};
+    return Lineage{.identity = lineage.identity(), .epoch = lineage.epoch(), .since = {}, .host = printable(lineage.host())};
+}
+
+/// The queue went on here, and who speaks does not know.
+bool has_been_replaced(const std::optional<CopyMark>& mark, const std::optional<Lineage>& lineage, const Lineage& queue)
+{
+    return !mark && lineage && lineage->identity == queue.identity && lineage->epoch > queue.epoch;
+}
+
+Result<void> serve(spool::FileOps& files, const Clock& clock, Line& line, const Receiving& options, const Lineage& queue)
+{
+    TRY(const auto replica, Replica::open(files, clock));
+    TRY_VOID(replica->begin(queue));
+    Said welcome;
+    welcome.mutable_welcome()->set_version(options.version);
+    welcome.mutable_welcome()->set_host(options.host);
+    welcome.mutable_welcome()->set_whole(replica->whole());
+    TRY_VOID(line.say(welcome));
+    TRY_VOID(tell_holdings(files, line));
+    auto noted = clock.steady();
+    for (;;) {
+        const auto said = line.hear(options.patience);
+        if (!said) {
+            TRY_VOID(replica->note_in_step());
+            return said.error();
+        }
+        if (said->what_case() != Said::kOperations && said->what_case() != Said::kAlive)
+            return Error{"what is said is none of a queue's", "4.3.0"};
+        const bool stop = options.stop && options.stop->load();
+        TRY(const auto durable, replica->take(said->operations(), !stop && line.more()));
+        Said answer;
+        if (durable)
+            answer.mutable_durable()->set_number(*durable);
+        else
+            answer.mutable_alive();
+        if (durable || said->what_case() == Said::kAlive)
+            TRY_VOID(line.say(answer));
+        if (replica->in_step() && clock.steady() >= noted + note_every) {
+            noted = clock.steady();
+            TRY_VOID(replica->note_in_step());
+        }
+        if (stop)
+            return Error{"stopped", "4.3.2"};
+    }
+}
+
+}  // namespace
+
+Result<void> receive(spool::FileOps& files, const Clock& clock, Line& line, const Receiving& options)
+{
+    TRY(const Said begin, line.hear(options.patience));
+    const auto refuse = [&](const Error& error) -> Result<void> {
+        Said said;
+        said.set_failed(error.text());
+        (void)line.say(said);
+        return error;
+    };
+    const auto queue = lineage_said(begin);
+    if (!queue)
+        return refuse(queue.error());
+    const auto mark = read_copy_mark(files);
+    const auto lineage = read_lineage(files);
+    if (!mark || !lineage)
+        return refuse(!mark ? mark.error() : lineage.error());
+    if (has_been_replaced(*mark, *lineage, *queue)) {
+        Said said;
+        LineageSaid& now = *said.mutable_superseded()->mutable_lineage();
+        now.set_identity((*lineage)->identity);
+        now.set_epoch((*lineage)->epoch);
+        now.set_host((*lineage)->host);
+        now.set_since(std::chrono::duration_cast<std::chrono::seconds>((*lineage)->since.time_since_epoch()).count());
+        TRY_VOID(line.say(said));
+        return Error{fmt::format("the queue of {} goes on here (epoch {}): it was told so", queue->host, (*lineage)->epoch), "4.3.0"};
+    }
+    if (auto served = serve(files, clock, line, options, *queue); !served)
+        return refuse(served.error());
+    return {};
+}
+
+}  // namespace posthorn::standby
