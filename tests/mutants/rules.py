@@ -199,6 +199,11 @@ def moving(name, file, before, after, tests):
     return ("moving: " + name, "spool_test", "src/journey/spool/" + file, before, after, tests)
 
 
+def standby(name, file, rule, broken, tests):
+    """The queue's copy on another machine."""
+    return ("standby: " + name, "standby_test", f"src/journey/standby/{file}.cpp", rule, broken, tests)
+
+
 def heard(name, file, rule, broken, tests):
     return ("heard: " + name, "heard_test", f"src/program/heard/{file}.cpp", rule, broken, tests)
 
@@ -837,7 +842,7 @@ RULES = [
     accounts_asked("who authenticated is nobody", "receive_test", "src/journey/receive/session_mail.cpp", 'envelope.set_account("login:" + login_->username);', "envelope.clear_account();", "*account*"),
     accounts_asked("a refused account is our own trouble", "receive_test", "src/journey/receive/content.cpp", 'status == "4.7.1" || status == "5.7.1"', "status.empty()", "*account*"),
     accounts_asked("what is held up is delivered", "services_test", "src/program/services/queue_accounts.cpp", "        envelope.set_hold(true);\n", "", "*account*"),
-    accounts_asked("what is refused is stored", "services_test", MANAGER, "        co_await drop_file_of(*message);\n        co_return reply;\n    }\n    const Result<spool::Lease>", "    }\n    const Result<spool::Lease>", "*account*"),
+    accounts_asked("what is refused is stored", "services_test", MANAGER, "        co_await drop_file_of(*message);\n        co_return reply;\n    }\n    if (held_back", "    }\n    if (held_back", "*account*"),
     accounts_asked("what came back is not counted", "services_test", "src/program/services/queue_verdicts.cpp", "            tried(active, true);\n", "", "*account*"),
     accounts_asked("what an account may not hand in is tried for ever", "services_test", "src/program/services/pickup.cpp", '!done && done.error().status() == "5.7.1"', '!done && done.error().status() == "none"', "pickup*account*"),
     accounts_asked("local mail has no account", "services_test", "src/program/services/pickup.cpp", 'envelope.set_account(fmt::format("uid:{}", envelope.submitter()));', "envelope.clear_account();", "pickup*account*"),
@@ -1003,6 +1008,29 @@ RULES = [
     ("moving: it leaves before it is there", "moving_test", "src/program/moving/giving.cpp", "        if (!taken.here().empty()) {", "        if (!taken.queue_id().empty()) {", "moving: what is refused*"),
     ("moving: a newer one is believed", "moving_test", "src/program/moving/taking.cpp", "if (source.format() > format)", "if (source.format() > format + 1)", "moving: a newer*"),
     ("moving: what is full stays in doubt", "moving_test", "src/program/moving/giving.cpp", "    TRY_VOID(stay(back));\n    if (!no_room", "    if (!no_room", "moving: a target without*"),
+    standby("content may be later than its message", "mirror", "    if (error == 0)\n        begin_sync(true);", "    if (error == 0)\n        begin_sync(false);", "copy: the second*"),
+    standby("nobody waits for the copy", "mirror", "if (state_ == State::in_step && durable_ >= number)", "if (state_ == State::in_step)", "copy: the second*"),
+    standby("a copy that is required is not waited for", "mirror", "        if (!hold_)\n            return 0;", "        return 0;", "mirror: where a copy is required*"),
+    standby("what is given up is stored", "mirror", "            return ECANCELED;", "            return 0;", "mirror: where a copy is required*"),
+    standby("half of a queue takes a copy's place", "replica", "    if (was_whole) {", "    if (was_whole && queue.epoch > 1000) {", "replica: while a whole copy*"),
+    standby("a journal that is cut off is done", "replica", "    if (mark_.progress == Progress::catching_up) {\n        std::unique_ptr", "    if (mark_.progress != Progress::partial) {\n        std::unique_ptr", "replica: while a whole copy*"),
+    standby("a barrier is none", "replica", "if (operation.sync().barrier()) {", "if (operation.number() == 0) {", "replica: a sync that runs*"),
+    standby("a sync may be shared for ever", "replica", "++shared_ == most_shared", "++shared_ == 0", "replica: a sync that runs*"),
+    standby("a queue that was replaced is taken", "replica", "if (mark_.of.epoch > queue.epoch)", "if (mark_.of.epoch > queue.epoch + 9)", "replica: a folder with*"),
+    standby("another queue's copy is written over", "replica", "mark_.of.identity != queue.identity)", "mark_.of.identity.size() != queue.identity.size())", "replica: a folder with*"),
+    standby("a queue is taken for a copy", "replica", "    if (queue || lineage)", "    if (queue && lineage)", "replica: a folder with*"),
+    standby("half a copy is promoted", "replica", "    if (mark->progress == Progress::partial)\n", "    if (mark->of.epoch == 0)\n", "replica: what was never*"),
+    standby("nobody knows who has the queue", "replica", ".epoch = mark->of.epoch + 1", ".epoch = mark->of.epoch", "replica: what was never*"),
+    standby("numbers go down", "replica", "if (operation.number() <= number_)", "if (operation.number() == 0)", "replica: nothing leads*"),
+    standby("a file has no bound", "replica", "if (write.offset() > largest_file)", "if (write.offset() > ~std::uint64_t{1})", "replica: nothing leads*"),
+    standby("names lead out", "holdings", "name.front() == '.' || ", "", "replica: nothing leads*"),
+    standby("a copy's marks are told to it", "holdings", "!name.starts_with(copy_name) &&", "", "replica: nothing leads*"),
+    standby("all is sent again", "mirror_session", "there ? there->sum(at) : std::string_view{}", "there && at > 1000 ? there->sum(at) : std::string_view{}", "mirror: a copy that comes back*"),
+    standby("who was replaced is not told", "receiving", "lineage->epoch > queue.epoch", "lineage->epoch > queue.epoch + 9", "mirror: who waits*"),
+    standby("an empty folder is never made", "mirror_session", "            operation.set_folder(std::string(spool::incoming_folder));\n", "            operation.set_remove(\"orders.old\");\n", "copy: the second*"),
+    standby("what a command says is not told", "line", "    if (size > largest_frame)\n        return in_words", "    if (size > largest_frame)\n        return Error{\"too large\", \"4.3.0\"};\n    if (size > largest_frame)\n        return in_words", "line: words*"),
+    ("standby: mail is taken without the copy", "programs", "src/program/services/queue_manager.cpp", "    if (held_back && held_back()) {\n        co_await drop_file_of", "    if (held_back && !held_back) {\n        co_await drop_file_of", "journey test_standby.Standby.test_where_a_copy_is_required_nothing_goes_on_without_it"),
+    ("standby: deliveries go on without the copy", "programs", "src/program/services/queue_manager.cpp", " && !(held_back && held_back())) {", ") {", "journey test_standby.Standby.test_where_a_copy_is_required_nothing_goes_on_without_it"),
     heard("a terminal obeys a stranger", "report", "< 0xA0)", "< 0x80)", "dmarc: what strangers*"),
     heard("failures without a detail are lost", "tls_json", "    if (bad > 0) {", "    if (bad > 1'000'000) {", "tls: a report of*"),
     heard("the domains of a report have no bound", "tls_json", "if (reports.size() == most_domains)", "if (reports.size() == 2 * most_domains)", "tls: what is wrong*"),

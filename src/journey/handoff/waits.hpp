@@ -35,6 +35,7 @@ enum class Wait : std::uint8_t {
     pace = 21,
     order = 22,
     moving = 23,
+    standby = 24,
 };
 
 struct WaitName {
@@ -67,6 +68,7 @@ inline constexpr WaitName wait_names[] = {
     {Wait::pace,           "pace",                "the pause between mails that its servers ask for",                               "smtp_peer_rules (host ... rate)", ""},
     {Wait::order,          "order",               "an operator, who ordered that for its destination",                              "", "posthorn resume {order}"},
     {Wait::moving,         "moving",              "the other instance that it is being handed to: is it there?",                    "", "repeat posthorn hand-over; or, where that queue is lost: posthorn hand-over --take-back"},
+    {Wait::standby,        "standby",             "the copy of the queue on another machine, without which nothing is begun",       "queue_standby_required", "posthorn standby"},
     {Wait::expiry,         "expiry",              "its return to the sender: it was forced to expire",                              "", ""},
 };
 // clang-format on

@@ -60,13 +60,27 @@ Result<void> Line::fill(char* into, std::size_t count, bool begun, std::chrono::
         if (got < 0)
             return Error{fmt::format("lost {}: {}", other_, errno_text(errno)), "4.3.0"};
         if (got == 0)
-            return Error{fmt::format("lost {}: {}", other_, begun || at > 0 ? "it ended amid a frame" : "it ended"), "4.3.0"};
+            return begun || at > 0 ? Error{fmt::format("lost {}: it ended amid a frame", other_), "4.3.0"}
+                                   : Error{fmt::format("lost {}: it ended", other_), "4.4.2"};
         at += static_cast<std::size_t>(got);
     }
     return {};
 }
 
 bool Line::more() const { return wait_readable(in_, std::chrono::milliseconds{0}) > 0; }
+
+/// Its first line, as far as it comes within a second.
+Error Line::in_words(std::string text)
+{
+    constexpr std::size_t most = 300;
+    while (text.size() < most && text.find('\n') == text.npos) {
+        char octet = 0;
+        if (wait_readable(in_, std::chrono::seconds{1}) <= 0 || ::read(in_, &octet, 1) != 1)
+            break;
+        text += octet;
+    }
+    return Error{fmt::format("{} says \"{}\"", other_, printable(std::string_view(text).substr(0, text.find_first_of("\r\n")), true)), "4.3.0"};
+}
 
 Result<Said> Line::hear(std::chrono::milliseconds patience)
 {
@@ -75,11 +89,8 @@ Result<Said> Line::hear(std::chrono::milliseconds patience)
     std::size_t size = 0;
     for (const char octet : head)
         size = size << 8 | static_cast<unsigned char>(octet);
-    // A shell that greets, an error in plain text: said as it is.
     if (size > largest_frame)
-        return Error{
-            fmt::format("{} says what is none of ours, beginning \"{}\"", other_, printable(std::string_view(head.data(), head.size()), true)),
-            "4.3.0"};
+        return in_words(std::string(head.data(), head.size()));
     heard_.clear();
     while (heard_.size() < size) {                                  // as it comes: a length is quickly said
         const std::size_t before = heard_.size(), more = std::min(size - before, std::max<std::size_t>(before, 64 * 1024));

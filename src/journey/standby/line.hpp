@@ -1,6 +1,7 @@
 // standby/line.hpp: what is said between a queue and its copy, over a pipe, a socket, or whatever a command such as ssh makes of them.
 // Shape    each Said by itself: its length in four octets, the first one the highest, and then the message.
-// Errors   4.3.0: the other end is gone or silent, a frame that is too large or none of ours. After one nothing more is said.
+// Errors   4.3.0: the other end is gone or silent, a frame that is too large or none of ours. 4.4.2: it ended between two frames. After one nothing more is said.
+// Text     where a command such as ssh says in words why it cannot, that is the error's text.
 // Threads  one may say while another hears.
 #pragma once
 
@@ -27,6 +28,7 @@ public:
     bool more() const;
 
 private:
+    Error in_words(std::string text);
     Result<void> fill(char* into, std::size_t count, bool begun, std::chrono::milliseconds patience);
 
     int in_, out_;

@@ -60,12 +60,13 @@ Result<void> serve(spool::FileOps& files, const Clock& clock, Line& line, const 
         const auto said = line.hear(options.patience);
         if (!said) {
             TRY_VOID(replica->note_in_step());
+            if (said.error().status() == "4.4.2")          // as at every stop of the queue
+                return {};
             return said.error();
         }
         if (said->what_case() != Said::kOperations && said->what_case() != Said::kAlive)
             return Error{"what is said is none of a queue's", "4.3.0"};
-        const bool stop = options.stop && options.stop->load();
-        TRY(const auto durable, replica->take(said->operations(), !stop && line.more()));
+        TRY(const auto durable, replica->take(said->operations(), line.more()));
         Said answer;
         if (durable)
             answer.mutable_durable()->set_number(*durable);
@@ -77,8 +78,6 @@ Result<void> serve(spool::FileOps& files, const Clock& clock, Line& line, const 
             noted = clock.steady();
             TRY_VOID(replica->note_in_step());
         }
-        if (stop)
-            return Error{"stopped", "4.3.2"};
     }
 }
 

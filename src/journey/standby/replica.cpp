@@ -214,8 +214,10 @@ Result<void> Replica::finish_journal()
 
 Result<spool::File*> Replica::file_of(const std::string& name)
 {
+#ifndef POSTHORN_PLANT_BUG_standby  // any name is written to (scripts/fuzz-planted)
     if (!is_copied(name))
         return strange("a name that belongs to no copy");
+#endif
     const auto found = open_.find(name);
     if (found != open_.end())
         return found->second.get();

@@ -13,6 +13,7 @@ constexpr Command table[] = {
     {"suspend", suspend},       {"bounce", bounce},      {"resume", resume},
     {"orders", orders},         {"helpers", helpers},    {"setting", setting},
     {"reports", reports},       {"accounts", accounts},  {"trials", trials},
+    {"standby", standby},
 };
 }  // namespace
 

@@ -208,6 +208,9 @@ int run_postfix(std::span<char*> args)
             script.fatal("mail system startup failed");
             return command == "start-fg" ? status : 1;
         }
+        if (const auto of = copy_held(snapshot))
+            return script.fatal(fmt::format(
+                "the queue directory holds the copy of the queue of {}: \"posthorn standby promote\" makes it the queue of this machine", *of));
         warn_of(parameter_warnings(snapshot));
         std::vector<std::string> words{"posthorn-master", "-c", where, command == "start" ? "-w" : "-s"};
         if (!verbose.empty())

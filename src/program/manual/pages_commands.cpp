@@ -36,6 +36,9 @@ const std::vector<Page>& commands()
           "posthorn hand-over [-c config_dir] [--follow] [--wait SECONDS] --all | WORD... [--sender WORD]... -- COMMAND [ARGUMENT...]",
           "posthorn hand-over [-c config_dir] --take-back",
           "posthorn take-over [-c config_dir]",
+          "posthorn standby [-c config_dir] [--json]",
+          "posthorn standby receive [-c config_dir]",
+          "posthorn standby promote [-c config_dir] [--now]",
           "posthorn trials [-c config_dir] [--in | --out] [--since TIME] [--json] [WORD...]",
           "posthorn trials [-c config_dir] forget",
           "posthorn confinement-check [-c config_dir] [SERVICE...]",
@@ -51,15 +54,15 @@ const std::vector<Page>& commands()
           "queue looks into the queue; why says what mail waits for; suspend holds up mail for a domain, .domain with those below it, an address, transport:, transport:nexthop or *, "
           "of one sender (an address, @domain or <>) where one is named, for a time (30m, 2h, 1d) or until resume, and bounce returns it to its senders, for an hour where no time is named; "
           "orders lists what is in force; peers what was learned of other servers, and what they changed; transcript shows sessions with them; counters what each process "
-          "has cost; helpers which filters, policy servers, databases and lists in the DNS are asked while mail waits, how long they take, and who waits for them now; setting where a parameter is written, what it comes to and whether that is in force, and what the next reload would change; accounts who hands mail in by AUTH or sendmail, how much, how much is usual, and whose mail looks as if it were somebody else's; hold and refuse stop one, allow lifts its limits, release and delete are for its mail in the queue; reports the daily reports of TLS and DMARC that other domains have of us (aggregate_reports): what is counted, where they went, what one says, and, with send, those of days that are over at once; reports received what others report of our domains (report_addresses), what needs action first, one domain with sources, failures and advice, or one report; trials what restrictions behind warn_if_reject and levels of smtp_tls_trial_level would have refused, and how much passed, of all or of what has one of the words, and, with forget, begins anew; hand-over brings messages of the queue (all, or those of a recipient, a sender, a domain, a queue id) to the queue of another instance, where a posthorn take-over is at the other end of COMMAND, such as ssh HOST posthorn take-over: each of them once, wherever it breaks off; confinement-check what each service is refused; migrate judges the configuration of a Postfix, compares answers, takes over its queue, or that of an Exim, "
+          "has cost; helpers which filters, policy servers, databases and lists in the DNS are asked while mail waits, how long they take, and who waits for them now; setting where a parameter is written, what it comes to and whether that is in force, and what the next reload would change; accounts who hands mail in by AUTH or sendmail, how much, how much is usual, and whose mail looks as if it were somebody else's; hold and refuse stop one, allow lifts its limits, release and delete are for its mail in the queue; reports the daily reports of TLS and DMARC that other domains have of us (aggregate_reports): what is counted, where they went, what one says, and, with send, those of days that are over at once; reports received what others report of our domains (report_addresses), what needs action first, one domain with sources, failures and advice, or one report; trials what restrictions behind warn_if_reject and levels of smtp_tls_trial_level would have refused, and how much passed, of all or of what has one of the words, and, with forget, begins anew; hand-over brings messages of the queue (all, or those of a recipient, a sender, a domain, a queue id) to the queue of another instance, where a posthorn take-over is at the other end of COMMAND, such as ssh HOST posthorn take-over: each of them once, wherever it breaks off; standby says how the copy of the queue on another machine stands (queue_standby), receive keeps it there, and promote makes it the queue of that machine when the first one is gone; confinement-check what each service is refused; migrate judges the configuration of a Postfix, compares answers, takes over its queue, or that of an Exim, "
           "and makes a directory of an Exim's configuration, or of a KumoMTA's policy. what-if asks a changed copy of the configuration what the log has been asked, and shows "
           "who would be refused, let in or sent another way."},
          {config_dir},
          {zero,
-          {"1", "setting --pending: something that is written is not in force."},
+          {"1", "setting --pending: something that is written is not in force. standby: there is no copy, or it is not in step."},
           {"64", "Wrong usage."},
           {"69", "The mail system is down."},
-          {"75", "hand-over, take-over: it broke off; repeat it."}},
+          {"75", "hand-over, take-over: it broke off; repeat it. standby promote: the queue is connected."}},
          {},
          {"postfix(1)", "sendmail(1)", "postqueue(1)"}},
         {"postfix",

@@ -14,7 +14,6 @@
 #include <fmt/format.h>
 
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -242,15 +241,6 @@ int run_hand_over(std::span<char*> args)
     }
 }
 
-/// What is read from here on is another machine's.
-void become(const supervisor::Identity& owner)
-{
-    if (::geteuid() != 0)
-        return;
-    if (::setgroups(1, &owner.gid) != 0 || ::setresgid(owner.gid, owner.gid, owner.gid) != 0 || ::setresuid(owner.uid, owner.uid, owner.uid) != 0)
-        throw Failure(fmt::format("become mail_owner: {}", errno_text(errno)), submit::exit_unavailable);
-}
-
 int run_take_over(std::span<char*> args)
 {
     std::optional<std::string> directory;
@@ -266,7 +256,7 @@ int run_take_over(std::span<char*> args)
     const auto owner = supervisor::identity(snapshot);
     if (!owner)
         throw Failure(owner.error().text(), submit::exit_unavailable);
-    become(*owner);
+    commands::become_owner(*owner);
     ::signal(SIGPIPE, SIG_IGN);
     ReceivingQueue queue(snapshot);
     Stream stream(0, 1, "posthorn hand-over");

@@ -22,6 +22,10 @@ inline constexpr CounterInfo qmgr_handed_over{.name = "qmgr_handed_over",
                                               .help = "Messages that went to the queue of another instance (posthorn hand-over)."};
 inline constexpr CounterInfo qmgr_taken_over{.name = "qmgr_taken_over",
                                              .help = "Messages that came from the queue of another instance (posthorn take-over)."};
+inline constexpr CounterInfo standby_in_step{
+    .name = "standby_in_step", .kind = Kind::gauge, .help = "1: the copy of the queue on another machine is in step, 0: it is not (queue_standby)."};
+inline constexpr CounterInfo standby_lost{.name = "standby_lost", .help = "How often the copy of the queue was in step, and then away."};
+inline constexpr CounterInfo standby_octets{.name = "standby_octets", .help = "Octets that were told to the copy of the queue."};
 inline constexpr CounterInfo qmgr_attempts{.name = "qmgr_attempts", .help = "Requests given to delivery processes."};
 inline constexpr CounterInfo qmgr_active{.name = "qmgr_active", .kind = Kind::gauge, .help = "Messages of the active queue."};
 inline constexpr CounterInfo qmgr_waiting{.name = "qmgr_waiting", .kind = Kind::gauge, .help = "Messages that wait for their next try."};
@@ -157,6 +161,9 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            qmgr_removed,
                                            qmgr_refused_to_client,
                                            qmgr_handed_over,
+                                           standby_in_step,
+                                           standby_lost,
+                                           standby_octets,
                                            qmgr_taken_over,
                                            qmgr_attempts,
                                            qmgr_active,

@@ -97,7 +97,28 @@ inline constexpr Param<std::chrono::seconds> record_hook_refused_time{
     .doc =
         "How long one record is posted again that the server refuses for its content (400, 413, 415, 422), before the next ones go on without it; 0: for ever.",
     .own = true};
-inline constexpr config::ParamInfo params[] = {record_types,
+inline constexpr Param<std::string> queue_standby{
+    .name = "queue_standby",
+    .initial = "",
+    .doc =
+        "The name of a spawn line of master.cf whose command reaches \"posthorn standby receive\" on another machine: a copy of the queue is kept there, in step. Empty: "
+        "there is none.",
+    .own = true};
+inline constexpr Param<bool> queue_standby_required{
+    .name = "queue_standby_required",
+    .initial = "no",
+    .doc = "While the copy of the queue cannot be reached, no mail is taken (451) and none delivered. With no, the queue goes on alone, and says so.",
+    .own = true};
+inline constexpr Param<std::chrono::seconds> queue_standby_timeout{
+    .name = "queue_standby_timeout",
+    .initial = "5s",
+    .least = std::chrono::seconds{1},
+    .doc = "How long the copy of the queue may take to store what it is told, before it counts as away.",
+    .own = true};
+inline constexpr config::ParamInfo params[] = {queue_standby,
+                                               queue_standby_required,
+                                               queue_standby_timeout,
+                                               record_types,
                                                record_headers,
                                                record_hook_url,
                                                record_hook_batch_size,

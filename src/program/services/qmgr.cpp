@@ -17,6 +17,7 @@
 #include "services/probes.hpp"
 #include "services/programs.hpp"
 #include "services/queue_manager.hpp"
+#include "services/queue_standby.hpp"
 #include "services/records.hpp"
 #include "services/showq.hpp"
 #include "spool/params.hpp"
@@ -117,8 +118,8 @@ private:
 
 class QueueService final : public process::Work {
 public:
-    QueueService(process::Service& service, spool::FileOps& files, std::unique_ptr<spool::Spool> store)
-        : service_(service), log_(service.log()), order_file_(files, order_file), account_file_(files, account_file),
+    QueueService(process::Service& service, spool::FileOps& files, std::unique_ptr<spool::Spool> store, QueueStandby& standby)
+        : service_(service), log_(service.log()), standby_(standby), order_file_(files, order_file), account_file_(files, account_file),
           moving_file_(files, moving_file), store_(std::move(store)), resolver_(service.executor(), log_),
           delivery_processes_(service.executor(), [this](std::uint32_t process) { queue_.parted(process); }), tasks_(service.executor()),
           restraints_(service, [this](std::vector<std::string> sets, bool all) { queue_.lift(std::move(sets), all); }), dispatcher_(tasks_),
@@ -133,6 +134,8 @@ public:
                   probe_options(service), clock_, log_)
     {
         queue_.record_to(&service.recorder());
+        queue_.held_back = [this] { return standby_.holding(); };
+        standby_.opened([this] { queue_.wake(); });
         workers_.on_missing = [this](std::string_view transport) { service_.want(transport); };
         dispatcher_.on<handoff::ProbeRequest, handoff::ProbeReply>(
             Frame::probe, [this](handoff::ProbeRequest request) { return probes_.probe(std::move(request)); });
@@ -211,6 +214,7 @@ public:
             co_await listener->close();
         for (const auto& server : servers_)
             co_await server->close();
+        standby_.give_up();
         co_await probes_.close();
         co_await delivery_processes_.close();
         co_await queue_.close();
@@ -227,7 +231,11 @@ public:
         return process::Reload::in_place;
     }
 
-    void count(handoff::CountersReply& reply) override { queue_.count(reply); }
+    void count(handoff::CountersReply& reply) override
+    {
+        queue_.count(reply);
+        standby_.count(reply);
+    }
 
 private:
     /// The verify line's own options count, as for the cache.
@@ -330,7 +338,8 @@ private:
         case QueueCommand::FLUSH:
         case QueueCommand::FLUSH_SITE:
         case QueueCommand::SCHEDULE:
-        case QueueCommand::STATUS: return true;
+        case QueueCommand::STATUS:
+        case QueueCommand::STANDBY: return true;
         default: return is_ours(connection);
         }
     }
@@ -433,8 +442,13 @@ private:
         if (command.verb() == QueueCommand::BACKUP) {
             CO_TRY_VOID(co_await write_accounts());              // what is only in memory yet belongs to it
             CO_TRY_VOID(co_await store_->backup(command.argument(),
-                                                {std::string(order_file.name), std::string(account_file.name), std::string(moving_file.name)}));
+                                                {std::string(order_file.name), std::string(account_file.name), std::string(moving_file.name),
+                                                 std::string(standby::lineage_name)}));
             reply.set_text(command.argument());
+            co_return reply;
+        }
+        if (command.verb() == QueueCommand::STANDBY) {
+            *reply.mutable_standby() = standby_.standing();
             co_return reply;
         }
         const bool kept = command.verb() == QueueCommand::ACCOUNT_ORDER;
@@ -447,6 +461,7 @@ private:
 
     process::Service& service_;
     observe::Log log_;
+    QueueStandby& standby_;
     SystemClock clock_;
     OrderFile order_file_;
     AccountFile account_file_;
@@ -483,14 +498,20 @@ int serve_qmgr(process::Service& service)
     std::vector<std::uint32_t> living = DeliveryProcesses::living();
     service.confine({.may = {May::spool, May::read_message, May::read_state}});
     static SystemClock clock;
-    const auto files = spool::system_files(std::string(spool_folder));
+    const auto own_files = spool::system_files(std::string(spool_folder));
     const observe::Log log = service.log();
-    auto store = spool::Spool::open(*files, spool::Options::from(service.config()), service.executor(), clock, log,
-                                    {.failed = [log](Error error) { end_at_once(log, "the queue failed", error); }});
+    QueueStandby standby(service, *own_files);
+    spool::FileOps& files = standby.files();
+    auto store =
+        spool::Spool::open(files, spool::Options::from(service.config()), service.executor(), clock, log, {.failed = [log, &standby](Error error) {
+                               if (standby.given_up())
+                                   ::_exit(0);
+                               end_at_once(log, "the queue failed", error);
+                           }});
     if (!store)
         throw std::runtime_error("open the queue: " + store.error().text());
     say_what_opening_found((*store)->opened(), log);
-    QueueService work(service, *files, *std::move(store));
+    QueueService work(service, files, *std::move(store), standby);
     if (const auto opened = service.wait(work.open(std::move(living))); !opened)
         throw std::runtime_error("read the queue: " + opened.error().text());
     return service.run(work);

@@ -91,6 +91,12 @@ awaitable<Result<handoff::EnqueueReply>> QueueManager::enqueue(handoff::EnqueueR
         co_await drop_file_of(*message);
         co_return reply;
     }
+    if (held_back && held_back()) {
+        co_await drop_file_of(*message);
+        reply.set_status("4.3.0");
+        reply.set_text("the queue has no second copy now");
+        co_return reply;
+    }
     const Result<spool::Lease> lease = co_await store_.enqueue(message);
     if (!lease) {
         if (lease.error().status().empty())
@@ -465,7 +471,7 @@ void QueueManager::pump()
 {
     while (auto suspended = scheduler_.take_suspended())
         tasks_.spawn(suspend(std::move(*suspended)));
-    while (carried_ < options_.carried_octets) {
+    while (carried_ < options_.carried_octets && !(held_back && held_back())) {
         auto request = scheduler_.next(carried_ < options_.carried_ahead);
         if (!request)
             break;

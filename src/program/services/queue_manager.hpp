@@ -126,6 +126,8 @@ public:
     void restore_moving(handoff::StoredMoving kept) { moving_ = std::move(kept); }
     /// Where that is kept: before it has returned no message is bound for there. None: it ends with this process.
     std::function<awaitable<Result<void>>(handoff::StoredMoving moving)> keep_moving;
+    /// While it says so nothing new is taken and no delivery begins: a copy of the queue is required, and is away. None: it never does.
+    std::function<bool()> held_back;
     /// Why this address is not asked about now; none: no operator ordered anything for its mail.
     std::optional<std::string> ordered(const handoff::Route& route, std::string_view address, std::string_view sender) const;
     /// For requests that are no messages: never given to anyone else.

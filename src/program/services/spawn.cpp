@@ -36,10 +36,12 @@ struct PreparedSpawn {
         command.environment = exported(service.config().get(export_environment), ::environ);
         if (::geteuid() == 0)
             command.user = user;
-        time_limit = service.config().get(service_time_limit, service.name());
+        // The line to the copy of the queue is there for as long as both are.
+        if (service.config().get(queue_standby) != service.name())
+            time_limit = service.config().get(service_time_limit, service.name());
     }
     process::Command command;
-    std::chrono::seconds time_limit{};
+    std::optional<std::chrono::seconds> time_limit;
 };
 
 class SpawnService final : public process::Work {
@@ -111,7 +113,11 @@ private:
     awaitable<void> follow(std::shared_ptr<Child> child)
     {
         Descriptor end(service_.executor(), child->running.process.release());
-        asio::steady_timer limit(service_.executor(), prepared_.time_limit);
+        asio::steady_timer limit(service_.executor());
+        if (prepared_.time_limit)
+            limit.expires_after(*prepared_.time_limit);
+        else
+            limit.expires_at(std::chrono::steady_clock::time_point::max());
         limit.async_wait([this, child](boost::system::error_code error) {
             if (error || child->ended)
                 return;
