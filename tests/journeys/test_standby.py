@@ -20,13 +20,15 @@ SOON = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s", "queue_run_d
 WAY = r'''
 import os, socket, sys, threading
 s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
-def there():
-    while octets := os.read(0, 65536):
-        s.sendall(octets)
-    s.shutdown(socket.SHUT_WR)
-threading.Thread(target=there, daemon=True).start()
-while octets := s.recv(65536):
-    os.write(1, octets)
+def carry(read, write, end):
+    try:
+        while octets := read():
+            write(octets)
+    except OSError:
+        pass
+    end()
+threading.Thread(target=carry, args=(lambda: os.read(0, 65536), s.sendall, lambda: s.shutdown(socket.SHUT_WR)), daemon=True).start()
+carry(lambda: s.recv(65536), lambda octets: os.write(1, octets), lambda: os._exit(0))
 '''
 
 
@@ -72,14 +74,14 @@ class Standby(Journey):
     def keeps_copy_at(self, machine, other, **settings):
         way = Way(other)
         self.addCleanup(way.close)
-        user = "nobody" if os.geteuid() == 0 else subprocess.run(["id", "-un"], capture_output=True, text=True).stdout.strip()
+        user = "daemon" if os.geteuid() == 0 else subprocess.run(["id", "-un"], capture_output=True, text=True).stdout.strip()
         machine.add_service(f"second unix - n n - 1 spawn user={user} argv=/usr/bin/python3 {machine.dir}/way.py {way.port}")
         machine.set({"queue_standby": "second", **settings})
         return way
 
     def pair(self, settings=None, replies=None, **standby):
         self.peer = self.sink()
-        self.busy = self.sink(replies or {"RCPT": "450 4.2.1 busy"})
+        self.busy = self.sink({"RCPT": "450 4.2.1 busy"} if replies is None else replies)
         self.first = self.machine("first.test", {**LATER, **(settings or {})}, self.busy.port)
         self.second = self.machine("second.test", SOON, self.peer.port)
         self.way = self.keeps_copy_at(self.first, self.second, **standby)
@@ -94,12 +96,14 @@ class Standby(Journey):
     def burn(self, machine, way):
         """All at once, as the machine would: nothing more leaves it."""
         way.open = False
-        for pid in machine.processes():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        wait_until(lambda: not machine.processes(), "it is dead")
+        master, others = machine.master_pid(), list(machine.processes())
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in (master, *others):
+                try:
+                    os.kill(pid, number)
+                except ProcessLookupError:
+                    pass
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in others), "it is dead")
         way.cut()
 
     def test_the_second_machine_goes_on_with_all_that_was_acknowledged(self):

@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <random>
@@ -171,6 +172,8 @@ public:
     }
     void stop() { spool_.reset(); }
     bool failed() const { return failed_; }
+    /// What the queue answers counts when this has returned; none: at once.
+    std::function<void()> answered;
     Spool& spool() { return *spool_; }
     LoopHarness& on() { return on_; }
 
@@ -204,9 +207,16 @@ public:
 private:
     using Fate = Expectations::Fate;
 
+    void heard() const
+    {
+        if (answered)
+            answered();
+    }
+
     template <class T>
     void note_answer(int number, const Result<T>& answer)
     {
+        heard();
         expected_.note(number, [&](Expectations::Message& message) {
             if (answer)
                 message.enqueued = Fate::sure;
@@ -260,6 +270,7 @@ private:
     {
         co_await soon();
         const auto committed = co_await spool_->was_committed(queue_id(number));
+        heard();
         if (committed && *committed)
             expected_.note(number, [](Expectations::Message& message) { message.enqueued = Fate::sure; });
     }
@@ -272,7 +283,9 @@ private:
         if (!lease || !*lease)
             co_return;
         expected_.note(number, [](Expectations::Message& message) { message.removed = Fate::asked; });
-        if (co_await spool_->remove({**lease}))
+        const auto removed = co_await spool_->remove({**lease});
+        heard();
+        if (removed)
             expected_.note(number, [](Expectations::Message& message) { message.removed = Fate::sure; });
         else
             present_.push_back(number);
@@ -388,6 +401,7 @@ private:
                 expected.removed = Fate::asked;
         });
         const auto answer = on_.get(spool_->settle(settlement));
+        heard();
         if (!answer)
             return;
         expected_.note(number, [&](Expectations::Message& expected) {
@@ -409,6 +423,7 @@ private:
             return;
         expected_.note(number, [](Expectations::Message& expected) { expected.removed = Fate::asked; });
         const auto answer = on_.get(spool_->remove({*lease}));
+        heard();
         if (!answer)
             return;
         expected_.note(number, [](Expectations::Message& expected) { expected.removed = Fate::sure; });

@@ -35,7 +35,7 @@ CopyOutcome copy_and_crash(std::uint64_t seed, int steps, const Lying& lying, st
     spool::Expectations expected;
     CopyOutcome outcome;
     std::mt19937_64 random(seed * 7907 + 3);
-    MachinePair pair({.required = true});
+    MachinePair pair({});
     pair.there.lying = lying;
     std::atomic<bool> was_whole = false;
     pair.there.after = [&](const spool::Operation& operation) {
@@ -58,6 +58,7 @@ CopyOutcome copy_and_crash(std::uint64_t seed, int steps, const Lying& lying, st
     };
     {
         spool::Workload workload(pair.files(), expected, seed, &pair.here);
+        workload.answered = [&] { pair.wait_for_both(); };
         pair.start();
         const auto started = workload.start();
         REQUIRE_MESSAGE(started, (started ? "" : started.error().text()));

@@ -34,26 +34,11 @@ void Mirror::wait_for_answer(std::chrono::milliseconds most)
     changed_.wait_for(lock, most, [&] { return answered_; });
 }
 
-void Mirror::hold()
-{
-    const std::lock_guard lock(mutex_);
-    hold_ = options_.required;
-}
-
-void Mirror::release()
-{
-    {
-        const std::lock_guard lock(mutex_);
-        released_ = true;
-    }
-    changed_.notify_all();
-}
-
 void Mirror::stop()
 {
     {
         const std::lock_guard lock(mutex_);
-        stopping_ = released_ = true;
+        stopping_ = true;
         if (socket_ >= 0)
             ::shutdown(socket_, SHUT_RDWR);
     }
@@ -75,10 +60,16 @@ Mirror::Status Mirror::status() const
             .files_done = files_copied_};
 }
 
-bool Mirror::holding() const
+bool Mirror::in_step() const
 {
     const std::lock_guard lock(mutex_);
-    return hold_ && state_ != State::in_step;
+    return state_ == State::in_step;
+}
+
+bool Mirror::covered() const
+{
+    const std::lock_guard lock(mutex_);
+    return uncovered_ == 0;
 }
 
 std::uint64_t Mirror::room_of(const Operation& operation) const { return operation.write().octets().size() + overhead; }
@@ -195,27 +186,16 @@ std::uint64_t Mirror::begin_sync(bool barrier)
     return number_;
 }
 
-int Mirror::wait(std::uint64_t number)
+void Mirror::wait(std::uint64_t number)
 {
     std::unique_lock lock(mutex_);
-    auto until = std::chrono::steady_clock::now() + options_.patience;
-    for (;;) {
-        if (state_ == State::in_step && durable_ >= number)
-            return 0;
-        if (state_ == State::in_step && !released_) {
-            if (changed_.wait_until(lock, until) == std::cv_status::timeout)
-                break_off(fmt::format("it has not stored within {} s what it was told", options_.patience.count() / 1000));
-            if (!broken_.empty())
-                changed_.wait(lock, [&] { return state_ != State::in_step || released_; });
-            continue;
-        }
-        if (!hold_)
-            return 0;
-        if (released_)
-            return ECANCELED;
-        changed_.wait(lock);
-        until = std::chrono::steady_clock::now() + options_.patience;
+    const auto over = [&] { return state_ != State::in_step || durable_ >= number; };
+    if (!changed_.wait_for(lock, options_.patience, over)) {
+        break_off(fmt::format("it has not stored within {} s what it was told", options_.patience.count() / 1000));
+        changed_.wait(lock, over);                         // as soon as the session hears of that
     }
+    if (durable_ < number)
+        uncovered_ = std::max(uncovered_, number);
 }
 
 }  // namespace posthorn::standby

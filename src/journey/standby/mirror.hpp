@@ -1,9 +1,8 @@
 // standby/mirror.hpp: the queue's end of its copy: every change of its files in one order, a line over which they leave, and who waits until the copy has them.
 // Order    a change is made and numbered at once, under one mutex: what the copy does in the order of the numbers is what was done here.
-// Waits    a sync waits for the copy only while that is in step (or `required`): then nobody is answered before both machines have what was asked. Both syncs run at
-//          the same time.
-// Away     the copy cannot be reached, or is silent for longer than `patience`: the queue goes on alone and says so; or, `required`, nothing is
-//          acknowledged until it is back. It comes back by being compared block by block; what it has it keeps.
+// Waits    a sync waits for the copy while that is in step: then nobody is answered before both machines have what was asked. Both syncs run at the same time.
+// Away     the copy cannot be reached, or is silent for longer than `patience`: syncs go on alone, and covered() says no until it has what they were for: who wants
+//          both asks that before it answers. It comes back by being compared block by block; what it has it keeps.
 // Threads  any; two of its own while the copy is there. Events are called on those.
 // Owns     its threads and the connection; `files` must outlive it.
 #pragma once
@@ -28,7 +27,7 @@ class Mirror {
 public:
     struct Options {
         std::string version, host;  // what this end says of itself
-        bool required = false;
+        bool required = false;  // for what the log says of a copy that is away
         std::chrono::milliseconds patience{5000};
         std::chrono::milliseconds heartbeat{5000};  // when nothing else is said
         std::chrono::milliseconds pause{1000}, longest_pause{30'000};  // before it is tried again
@@ -37,7 +36,7 @@ public:
     struct Events {
         /// The copy has become the queue: this one must not go on.
         std::function<void(const Lineage&)> superseded;
-        /// State changed; seldom.
+        /// The state, or what covered() says; seldom.
         std::function<void()> changed;
     };
     /// A connected stream socket, blocking.
@@ -60,16 +59,13 @@ public:
     void start();
     /// Returns when the copy has answered, one way or the other, or after that time.
     void wait_for_answer(std::chrono::milliseconds most);
-    /// From here on `required` is in force: syncs wait for a copy that is away.
-    void hold();
-    /// Nobody waits any more: a sync that the copy does not have fails with ECANCELED where it is required.
-    void release();
     /// Ends the connection and the threads.
     void stop();
 
     Status status() const;
-    /// Nothing new should be begun: a copy is required, and is not in step.
-    bool holding() const;
+    bool in_step() const;
+    /// The copy has all that any sync before was for.
+    bool covered() const;
 
     // For MirroredFiles.
 
@@ -81,8 +77,8 @@ public:
     int take_in(std::string_view name);
     /// Number of a sync that covers all changes so far.
     std::uint64_t begin_sync(bool barrier);
-    /// Until the copy has it; errno.
-    int wait(std::uint64_t number);
+    /// Until the copy has it, or is away.
+    void wait(std::uint64_t number);
 
 private:
     struct Copying;
@@ -115,8 +111,9 @@ private:
     std::condition_variable changed_;  // of anything below
     State state_ = State::away;
     WallTime since_{};
-    bool attached_ = false, answered_ = false, hold_ = false, released_ = false, stopping_ = false, superseded_ = false;
+    bool attached_ = false, answered_ = false, stopping_ = false, superseded_ = false;
     std::uint64_t number_ = 0, durable_ = 0, copied_at_ = 0;
+    std::uint64_t uncovered_ = 0;  // the last sync that went on alone; 0: the copy has it
     std::deque<Operation> waiting_;  // for the line
     std::size_t waiting_octets_ = 0;
     std::set<std::string, std::less<>> renamed_;  // while copying: names that have another file behind them

@@ -375,7 +375,16 @@ void Mirror::hear(Line& line, int socket)
         }
         if (in_step)
             enter(State::in_step, {});
+        bool covers = false;
+        {
+            const std::lock_guard lock(mutex_);
+            covers = uncovered_ != 0 && state_ == State::in_step && durable_ >= uncovered_;
+            if (covers)
+                uncovered_ = 0;
+        }
         changed_.notify_all();
+        if (covers && events_.changed)
+            events_.changed();
     }
 }
 

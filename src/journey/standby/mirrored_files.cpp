@@ -40,7 +40,9 @@ public:
     {
         const std::uint64_t number = mirror_.begin_sync(writes_);
         const int error = file_->sync();
-        return error != 0 ? error : mirror_.wait(number);
+        if (error == 0)
+            mirror_.wait(number);
+        return error;
     }
     int lock() override { return file_->lock(); }
     int lock_shared() override { return file_->lock_shared(); }
@@ -123,7 +125,9 @@ public:
             return files_.sync_folder(name);
         const std::uint64_t number = mirror_.begin_sync(true);
         const int error = files_.sync_folder(name);
-        return error != 0 ? error : mirror_.wait(number);
+        if (error == 0)
+            mirror_.wait(number);
+        return error;
     }
     std::uint64_t free_octets() override { return files_.free_octets(); }
 

@@ -14,10 +14,37 @@
 
 namespace posthorn::standby {
 
+/// Keeps lines that several threads write.
+class SharedSink final : public observe::Sink {
+public:
+    void write(observe::Level, std::string_view, std::string_view line) override
+    {
+        const std::lock_guard lock(mutex_);
+        lines_ += line;
+        lines_ += '\n';
+    }
+    /// Waits for it.
+    bool has(std::string_view text) const
+    {
+        for (int i = 0; i < 20'000; ++i) {
+            {
+                const std::lock_guard lock(mutex_);
+                if (lines_.find(text) != lines_.npos)
+                    return true;
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds{1});
+        }
+        return false;
+    }
+
+private:
+    mutable std::mutex mutex_;
+    std::string lines_;
+};
+
 class MachinePair {
 public:
     struct Options {
-        bool required = false;
         std::chrono::milliseconds patience{120'000};
         std::chrono::milliseconds heartbeat{5000};
     };
@@ -30,7 +57,6 @@ public:
         Mirror::Options made;
         made.version = "test";
         made.host = "first.test";
-        made.required = options.required;
         made.patience = options.patience;
         made.heartbeat = options.heartbeat;
         made.pause = made.longest_pause = std::chrono::milliseconds{5};
@@ -42,11 +68,7 @@ public:
     MachinePair(MachinePair&&) = delete;
     ~MachinePair() { stop(); }
 
-    void start()
-    {
-        mirror->start();
-        mirror->hold();
-    }
+    void start() { mirror->start(); }
     void stop()
     {
         mirror->stop();
@@ -58,6 +80,12 @@ public:
         const std::lock_guard lock(mutex_);
         if (line_ >= 0)
             ::shutdown(line_, SHUT_RDWR);
+    }
+    /// As a queue does that requires its copy.
+    void wait_for_both() const
+    {
+        while (!mirror->covered())
+            std::this_thread::sleep_for(std::chrono::microseconds{200});
     }
     bool wait_for(Mirror::State state) const
     {
@@ -72,7 +100,7 @@ public:
 
     HandClock clock;
     spool::RecordedFiles here, there;
-    std::shared_ptr<observe::MemorySink> log = std::make_shared<observe::MemorySink>();
+    std::shared_ptr<SharedSink> log = std::make_shared<SharedSink>();
     std::optional<Mirror> mirror;
     std::optional<Lineage> replaced_by;
     std::atomic<bool> reachable = true;

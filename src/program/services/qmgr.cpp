@@ -135,7 +135,8 @@ public:
     {
         queue_.record_to(&service.recorder());
         queue_.held_back = [this] { return standby_.holding(); };
-        standby_.opened([this] { queue_.wake(); });
+        queue_.may_answer = [this] { return standby_.may_answer(); };
+        standby_.on_change([this] { queue_.wake(); });
         workers_.on_missing = [this](std::string_view transport) { service_.want(transport); };
         dispatcher_.on<handoff::ProbeRequest, handoff::ProbeReply>(
             Frame::probe, [this](handoff::ProbeRequest request) { return probes_.probe(std::move(request)); });
@@ -214,7 +215,6 @@ public:
             co_await listener->close();
         for (const auto& server : servers_)
             co_await server->close();
-        standby_.give_up();
         co_await probes_.close();
         co_await delivery_processes_.close();
         co_await queue_.close();
@@ -502,12 +502,8 @@ int serve_qmgr(process::Service& service)
     const observe::Log log = service.log();
     QueueStandby standby(service, *own_files);
     spool::FileOps& files = standby.files();
-    auto store =
-        spool::Spool::open(files, spool::Options::from(service.config()), service.executor(), clock, log, {.failed = [log, &standby](Error error) {
-                               if (standby.given_up())
-                                   ::_exit(0);
-                               end_at_once(log, "the queue failed", error);
-                           }});
+    auto store = spool::Spool::open(files, spool::Options::from(service.config()), service.executor(), clock, log,
+                                    {.failed = [log](Error error) { end_at_once(log, "the queue failed", error); }});
     if (!store)
         throw std::runtime_error("open the queue: " + store.error().text());
     say_what_opening_found((*store)->opened(), log);

@@ -257,8 +257,8 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
             if (active->second.routes.size() != active->second.recipients.size())
                 is(Wait::route);
             else if (stand != stands.end()) {
-                const bool next = stand->wait == Wait::turn;
-                is(next && held_back && held_back() ? Wait::standby : next && carried_ >= options_.carried_octets ? Wait::room : stand->wait);
+                const bool turn = stand->wait == Wait::turn, next = turn || stand->wait == Wait::room;
+                is(next && held_back && held_back() ? Wait::standby : turn && carried_ >= options_.carried_octets ? Wait::room : stand->wait);
                 waiting.set_ahead(static_cast<std::uint32_t>(stand->ahead));
                 waiting.set_trouble(stand->reason);
                 waiting.set_until(wall_of(stand->until));

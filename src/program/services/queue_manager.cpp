@@ -26,7 +26,8 @@ QueueManager::QueueManager(Executor executor, spool::Store& store, Resolver& res
                            observe::Log log)
     : executor_(executor), store_(store), resolver_(resolver), workers_(workers), options_(std::move(options)), clock_(clock), log_(std::move(log)),
       scheduler_(options_.scheduler, clock), queue_ids_(options_.long_queue_ids), accounts_(clock.wall()), wake_(executor), worker_came_(executor),
-      settled_(executor), reunion_(executor), read_(executor), orders_changed_(executor), moving_changed_(executor), tasks_(executor)
+      copy_changed_(executor), settled_(executor), reunion_(executor), read_(executor), orders_changed_(executor), moving_changed_(executor),
+      tasks_(executor)
 {
     accounts_.configure(options_.accounts);
 }
@@ -83,6 +84,7 @@ awaitable<Result<handoff::EnqueueReply>> QueueManager::enqueue(handoff::EnqueueR
     if (!whole_) {
         CO_TRY(const bool before, co_await stored_before(message->envelope));
         if (before) {
+            CO_TRY_VOID(co_await on_both());
             reply.set_committed(true);
             co_return reply;
         }
@@ -110,6 +112,7 @@ awaitable<Result<handoff::EnqueueReply>> QueueManager::enqueue(handoff::EnqueueR
     reply.set_committed(true);
     if (lease->key != 0 && !epochs_.contains(lease->key))
         co_await take_in(*lease, std::move(*message));         // the store has done with it
+    CO_TRY_VOID(co_await on_both());
     if (request.first_answer() != 0 && active_.contains(lease->key))
         co_return co_await first_answer(lease->key, std::chrono::milliseconds{request.first_answer()});
     co_return reply;
@@ -150,9 +153,22 @@ awaitable<void> QueueManager::drop_file_of(const spool::NewMessage& message)
 awaitable<Result<handoff::CommittedAnswer>> QueueManager::committed(handoff::CommittedQuestion question)
 {
     CO_TRY(const bool committed, co_await store_.was_committed(question.queue_id()));
+    if (committed)
+        CO_TRY_VOID(co_await on_both());
     handoff::CommittedAnswer answer;
     answer.set_committed(committed);
     co_return answer;
+}
+
+/// Returns when what was stored so far may be answered. Its error is that of a fate nobody knows: this process ends before that.
+awaitable<Result<void>> QueueManager::on_both()
+{
+    while (may_answer && !may_answer()) {
+        if (co_await cancelled())
+            co_return Error{"the queue manager ends before the copy of the queue has what was stored"};
+        co_await copy_changed_.wait();
+    }
+    co_return Result<void>{};
 }
 
 awaitable<Result<handoff::Welcome>> QueueManager::id_block()

@@ -128,16 +128,19 @@ public:
     std::function<awaitable<Result<void>>(handoff::StoredMoving moving)> keep_moving;
     /// While it says so nothing new is taken and no delivery begins: a copy of the queue is required, and is away. None: it never does.
     std::function<bool()> held_back;
+    /// While it does not say so what was stored has no answer: a copy is required, and does not have it. wake() when it may.
+    std::function<bool()> may_answer;
     /// Why this address is not asked about now; none: no operator ordered anything for its mail.
     std::optional<std::string> ordered(const handoff::Route& route, std::string_view address, std::string_view sender) const;
     /// For requests that are no messages: never given to anyone else.
     std::uint64_t take_attempt() { return scheduler_.take_attempt(); }
     std::string next_queue_id();
-    /// A delivery process is there (again): what waited for its transport may go.
+    /// A delivery process is there (again): what waited for its transport may go. Or the copy of the queue is.
     void wake()
     {
         wake_.notify_all();
         worker_came_.notify_all();
+        copy_changed_.notify_all();
     }
 
     awaitable<Result<handoff::QueueReply>> command(handoff::QueueCommand command);
@@ -190,6 +193,7 @@ private:
     void find_place(const spool::Scheduled& message);
     awaitable<void> read_stored(std::function<void(Error)> failed);
     awaitable<void> drop_file_of(const spool::NewMessage& message);
+    awaitable<Result<void>> on_both();
     awaitable<Result<bool>> stored_before(const handoff::Envelope& envelope);
     awaitable<void> take_in(spool::Lease lease, spool::NewMessage message);
     void admit(spool::Lease lease, handoff::Envelope envelope, std::string octets, std::string record_headers);
@@ -441,7 +445,7 @@ private:
     SteadyTime handed_on_{};
     bool whole_ = false;                                           // all that was stored at the start has been read
     bool united_ = false;                                          // and delivery processes of before have said what they hold, or had their time
-    Signal wake_, worker_came_, settled_, reunion_, read_, orders_changed_, moving_changed_;
+    Signal wake_, worker_came_, copy_changed_, settled_, reunion_, read_, orders_changed_, moving_changed_;
     std::optional<WallTime::duration> wall_ahead_;                 // of the monotonic clock, at the last look
     std::string clogged_by_;                                       // the destination of the last warning of that, and when it was
     SteadyTime clog_said_{}, clog_looked_{};

@@ -390,6 +390,7 @@ awaitable<Result<TakeOverReply>> QueueManager::take(TakeOver asked)
     wake_.notify_all();
     if (unknown)
         co_return *std::move(unknown);
+    CO_TRY_VOID(co_await on_both());
     co_return reply;
 }
 

@@ -86,22 +86,6 @@ QueueStandby::QueueStandby(process::Service& service, spool::FileOps& files) : s
     mirror_->wait_for_answer(patience);
 }
 
-void QueueStandby::opened(std::function<void()> changed)
-{
-    changed_ = std::move(changed);
-    if (mirror_)
-        mirror_->hold();
-}
-
-void QueueStandby::give_up()
-{
-    if (!holding())
-        return;
-    given_up_ = true;
-    service_.log().warning("stopped while the copy of the queue is away: what is not on both machines has no answer, and its senders keep it");
-    mirror_->release();
-}
-
 handoff::Standby QueueStandby::standing() const
 {
     handoff::Standby said;

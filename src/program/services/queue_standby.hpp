@@ -21,13 +21,12 @@ public:
 
     /// What the queue is opened on.
     spool::FileOps& files() { return mirrored_ ? *mirrored_ : files_; }
-    /// The queue is open: from here on a copy that is required is waited for. `changed` is called on the service's loop when that is away, or back.
-    void opened(std::function<void()> changed);
-    /// Nothing new may begin.
-    bool holding() const { return mirror_ && mirror_->holding(); }
-    /// What is not on both machines never will be: who waits for that is told nothing.
-    void give_up();
-    bool given_up() const { return given_up_; }
+    /// Called on the service's loop when what the next two say may have changed.
+    void on_change(std::function<void()> changed) { changed_ = std::move(changed); }
+    /// Nothing new may begin: a copy is required, and is away.
+    bool holding() const { return mirror_ && required_ && !mirror_->in_step(); }
+    /// What was stored so far may be answered: the copy has it, or need not.
+    bool may_answer() const { return !mirror_ || !required_ || mirror_->covered(); }
 
     handoff::Standby standing() const;
     void count(handoff::CountersReply& reply) const;
@@ -38,7 +37,6 @@ private:
     std::string line_;
     bool required_ = false;
     std::uint64_t epoch_ = 0;
-    std::atomic<bool> given_up_ = false;
     std::function<void()> changed_;  // on the loop
     std::optional<standby::Mirror> mirror_;
     std::unique_ptr<spool::FileOps> mirrored_;
