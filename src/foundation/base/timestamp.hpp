@@ -1,5 +1,6 @@
 // base/timestamp.hpp: moments as text.                                                                           RFC 3339 5.6
-// Shape    "2026-11-30T08:00:00Z", "2026-11-30T09:00:00.25+01:00"; T and Z in either case, a blank in place of T. A leap second is the next minute's first.
+// Shape    "2026-11-30T08:00:00Z", "2026-11-30T09:00:00.25+01:00"; T and Z in either case, a blank in place of T.
+//          A leap second is the first of the next minute.
 // Units    microseconds; what is beyond them is cut off. Years 1970 to 9999.
 #pragma once
 

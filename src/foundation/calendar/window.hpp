@@ -1,7 +1,7 @@
 // calendar/window.hpp: hours of days of the week, in a time zone.
 // Shape    open from `start` to before `end`, on each of `days`; an end that is not after its start is of the day that follows.
-// Clocks   that are set forward over the start open it as they jump; of hours that come twice both count. What is open is what the clock on the
-//          wall there shows, and nothing else.
+// Clocks   that are set forward over the start open it as they jump; of hours that come twice both count. The clock on the wall there
+//          decides, and nothing else.
 // Zones    IANA's names. An abbreviation (PST) is none: it means several things.
 #pragma once
 
