@@ -53,7 +53,8 @@ void fuzz_one(std::string_view input)
                            .strict_smtputf8 = (bits & 8) != 0,
                            .binarymime = (bits & 16) != 0,
                            .requiretls = (bits & 32) != 0,
-                           .verp = (bits & 64) != 0};
+                           .verp = (bits & 64) != 0,
+                           .future_release = (bits & 128) != 0};
     const Command command = split_command(input);
     FUZZ_CHECK(inside(command.word, input) && inside(command.arguments, input));
     FUZZ_CHECK((command.verb != nullptr) == (find_verb(command.word) != nullptr));

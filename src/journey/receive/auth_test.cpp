@@ -62,6 +62,16 @@ TEST_CASE("AUTH is offered as Dovecot has it, by the options; who has authentica
     CHECK(has(s.house.whole_log(), " auth=1/2 "));
 }
 
+TEST_CASE("AUTH: FUTURERELEASE is offered to who may authenticate, and taken from who has")
+{
+    Submission submission({{"smtpd_future_release_limit", "1h"}, {"smtpd_future_release_clients", ""}});
+    Talk talk(submission.house);
+    CHECK(has(talk("EHLO x"), "\r\n250-FUTURERELEASE 3600 "));
+    CHECK(talk("MAIL FROM:<joe@example.test> HOLDFOR=60") == "550 5.7.1 Error: HOLDFOR and HOLDUNTIL are not for this client\r\n");
+    CHECK(talk(std::string("AUTH PLAIN ") + joe).starts_with("235 "));
+    CHECK(talk("MAIL FROM:<joe@example.test> HOLDFOR=60").starts_with("250 "));
+}
+
 TEST_CASE("AUTH: responses, refusals in Postfix's words, and what fail2ban reads")
 {
     Submission s;

@@ -45,7 +45,7 @@ struct Server::Core {
     tables::MatchList sasl_mechanisms, sasl_exceptions;
     tables::MatchList xclient_hosts, xforward_hosts;
     tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts, unlimited_clients,
-        verp_clients, qmqp_clients, delivery_answer_domains;
+        verp_clients, release_clients, qmqp_clients, delivery_answer_domains;
     tables::Maps discard_ehlo_keywords, command_filter, reject_filter, reject_footers, milter_maps;
     std::unique_ptr<screen::Gate> gate;           // none: clients are not tested before the greeting
     PassedOn as_it_is;                            // before a filter, cleanup has nothing to do

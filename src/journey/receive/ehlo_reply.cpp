@@ -45,6 +45,8 @@ std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, const
         offer(Keyword::smtputf8, "SMTPUTF8");
     if (offered.requiretls)
         offer(Keyword::requiretls, "REQUIRETLS");
+    if (!offered.future_release.empty())
+        offer(Keyword::future_release, "FUTURERELEASE " + offered.future_release);
     offer(Keyword::chunking, "CHUNKING");
     if (offered.pipe_connect && !discarded.has(Keyword::pipelining))
         offer(Keyword::pipe_connect, "PIPECONNECT");

@@ -14,6 +14,7 @@ struct Offered {
     std::string auth;                   // mechanisms, by blanks; empty: AUTH is not offered
     bool pipe_connect = false;          // this client need not wait for the greeting
     bool verp = false;                  // this client may ask for a return path for each recipient
+    std::string future_release;         // the two numbers of RFC 4865 3; empty: it is not offered
     bool xclient = false, xforward = false;
 };
 

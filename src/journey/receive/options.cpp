@@ -312,6 +312,8 @@ Options Options::from(const Snapshot& snapshot)
     options.bare_newline_exclusions = snapshot.get(smtpd_forbid_bare_newline_exclusions);
     options.pipe_connect_hosts = snapshot.get(smtpd_pipe_connect_hosts);
     options.verp_clients = snapshot.get(smtpd_authorized_verp_clients);
+    options.release_limit = snapshot.get(smtpd_future_release_limit);
+    options.release_clients = snapshot.get(smtpd_future_release_clients);
     options.delivery_answer_domains = snapshot.get(smtpd_delivery_answer_domains);
     options.delivery_answer_limit = snapshot.get(smtpd_delivery_answer_time_limit);
     options.verp_default = snapshot.get(default_verp_delimiters);

@@ -118,6 +118,8 @@ struct Options {
     std::string bare_newline_exclusions;
     std::string pipe_connect_hosts;
     std::string verp_clients, verp_default, verp_delimiters;
+    std::chrono::seconds release_limit{};         // how long mail may be held; 0: not offered
+    std::string release_clients;                  // who may say when it is to go
     std::string delivery_answer_domains;
     std::chrono::milliseconds delivery_answer_limit{30'000};
     bool mynetworks_parent_style = true;

@@ -105,6 +105,24 @@ inline constexpr Param<std::string> smtpd_authorized_verp_clients{
     .name = "smtpd_authorized_verp_clients",
     .initial = "$authorized_verp_clients",
     .doc = "Clients that may ask for a return path for each recipient (XVERP); the others are not offered it."};
+inline constexpr Param<std::chrono::seconds> smtpd_future_release_limit{
+    .name = "smtpd_future_release_limit",
+    .initial = "0",
+    .unit = config::Unit::seconds,
+    .least = std::chrono::seconds{0},
+    .most = std::chrono::seconds{999'999'999},
+    .doc =
+        "How long a client may ask that its mail be held (FUTURERELEASE), or who calls sendmail (-O holdfor, -O holduntil); 0: not offered. It is for "
+        "smtpd_future_release_clients and who has authenticated. Not where there is an smtpd_proxy_filter, which may not hand it on.",
+    .source = "RFC 4865",
+    .own = true};
+inline constexpr Param<std::string> smtpd_future_release_clients{
+    .name = "smtpd_future_release_clients",
+    .initial = "$mynetworks",
+    .doc =
+        "Clients that may say when their mail is to go, beside those who have authenticated: by FUTURERELEASE, and by the field that scheduling_header "
+        "names. The line that a content filter brings mail back to has this empty, or a stranger's field counts where that filter says no XFORWARD.",
+    .own = true};
 inline constexpr Param<std::string> smtpd_delivery_answer_domains{
     .name = "smtpd_delivery_answer_domains",
     .initial = "",
@@ -391,6 +409,8 @@ inline constexpr ParamInfo params[] = {
     default_verp_delimiters,
     verp_delimiter_filter,
     smtpd_authorized_verp_clients,
+    smtpd_future_release_limit,
+    smtpd_future_release_clients,
     smtpd_delivery_answer_domains,
     smtpd_delivery_answer_time_limit,
     smtpd_recipient_limit,

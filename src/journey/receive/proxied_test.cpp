@@ -91,6 +91,26 @@ TEST_CASE("XCLIENT LOGIN: the login counts where there are logins, and the log n
     }
 }
 
+TEST_CASE("XFORWARD: who hands on a stranger's mail may not schedule it; mail of our own keeps what it says")
+{
+    House house(options_of({{"smtpd_authorized_xforward_hosts", "192.0.2.1"}, {"smtpd_future_release_clients", "192.0.2.1"}}));
+    const auto may = [&](std::string_view said) {
+        Talk talk(house);
+        talk("EHLO x");
+        if (!said.empty())
+            CHECK(talk(fmt::format("XFORWARD {}", said)).starts_with("250 "));
+        talk("MAIL FROM:<a@b.test>");
+        talk("RCPT TO:<user@example.test>");
+        talk("DATA");
+        CHECK(talk("Subject: x\r\n\r\nx\r\n.").starts_with("250 "));
+        return house.queue.stored.back().first.may_schedule();
+    };
+    CHECK(may(""));
+    CHECK(may("NAME=ours.test ADDR=192.0.2.3 SOURCE=LOCAL"));
+    CHECK_FALSE(may("NAME=far.test ADDR=203.0.113.9 SOURCE=REMOTE"));
+    CHECK_FALSE(may("NAME=far.test ADDR=203.0.113.9"));
+}
+
 TEST_CASE("XFORWARD: what a filter knows of a mail is in the log of that mail, and decides nothing")
 {
     House house(options_of({{"smtpd_authorized_xforward_hosts", "192.0.2.1"}}));

@@ -41,6 +41,8 @@ Server::Core::Core(Executor on, Options with, Outside from)
       unlimited_clients(tables::ListKind::hosts, "smtpd_client_event_limit_exceptions", options.client.exceptions, options.client.parent_style,
                         outside.tables),
       verp_clients(tables::ListKind::hosts, "smtpd_authorized_verp_clients", options.verp_clients, false, outside.tables),
+      release_clients(tables::ListKind::hosts, "smtpd_future_release_clients", options.release_clients, options.mynetworks_parent_style,
+                      outside.tables),
       qmqp_clients(tables::ListKind::hosts, "qmqpd_authorized_clients", options.qmqp.clients, options.qmqp.parent_style, outside.tables),
       delivery_answer_domains(tables::ListKind::domains, "smtpd_delivery_answer_domains", options.delivery_answer_domains, false, outside.tables),
       discard_ehlo_keywords("smtpd_discard_ehlo_keyword_address_maps", options.discard_ehlo_keyword_maps, tables::Flags{}, outside.tables),
@@ -62,7 +64,7 @@ Server::Core::Core(Executor on, Options with, Outside from)
         logins = outside.cyrus();
     for (const auto* list :
          {&sasl_mechanisms, &sasl_exceptions, &xclient_hosts, &xforward_hosts, &bare_newline_exclusions, &noop_commands, &forbidden_commands,
-          &etrn_domains, &debug_peers, &pipe_connect_hosts, &unlimited_clients, &verp_clients, &delivery_answer_domains})
+          &etrn_domains, &debug_peers, &pipe_connect_hosts, &unlimited_clients, &verp_clients, &release_clients, &delivery_answer_domains})
         for (const std::string& problem : list->problems())
             outside.log.warning("{}: {}", list->parameter(), problem);
     for (const std::string& word : options.discard_ehlo_keywords.unknown)              // a keyword of another Postfix's is no reason not to serve

@@ -182,6 +182,7 @@ private:
     // session_proxied.cpp
     awaitable<void> take_proxy_header();
     awaitable<bool> listed(const tables::MatchList& list);
+    awaitable<bool> may_schedule();
     awaitable<bool> xclient(std::string arguments);
     awaitable<bool> xforward(std::string arguments);
     std::string origin_for_log() const;
@@ -301,6 +302,8 @@ private:
     bool pipe_connect_ = false;                   // it may speak before the greeting, and behind EHLO
     bool counted_ = false;                        // it is held to smtpd_client_*_limit
     bool may_verp_ = false;                       // it may ask for a return path for each recipient
+    std::optional<bool> release_client_;          // smtpd_future_release_clients has it; none: nobody has asked
+    std::optional<WallTime> latest_release_;      // as it was offered (FUTURERELEASE); none: it was not
     bool debug_ = false;                          // debug_peer_list has the client
     bool forwarded_client_ = false;               // XFORWARD said of a client
 };

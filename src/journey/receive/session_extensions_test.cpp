@@ -1,7 +1,10 @@
+#include "base/timestamp.hpp"
 #include "receive/session.hpp"
 #include "receive/testing.hpp"
 
 #include <doctest/doctest.h>
+
+#include <fmt/format.h>
 
 #include <algorithm>
 
@@ -114,6 +117,51 @@ TEST_CASE("XVERP: a return path for each recipient, for clients that are authori
         CHECK(talk("DATA").starts_with("354 "));
         CHECK(talk("Subject: x\r\n\r\nx\r\n.").starts_with("250 "));
         CHECK(house.queue.stored.back().first.verp() == taken);
+    }
+}
+
+TEST_CASE("FUTURERELEASE: offered with its two bounds to who may use it; what is asked for goes with the mail, beyond the bounds it is refused")
+{
+    House house(options_of({{"smtpd_future_release_limit", "1h"}, {"smtpd_future_release_clients", "192.0.2.1"}}));
+    Talk other(house, "192.0.2.9");
+    CHECK(other("EHLO x").find("FUTURERELEASE") == std::string::npos);
+    CHECK(other("MAIL FROM:<a@b.test> HOLDFOR=60") == "555 5.5.4 Unsupported option: HOLDFOR=60\r\n");
+    Talk talk(house);
+    const WallTime now = std::chrono::floor<std::chrono::seconds>(house.clock.wall()), last = now + std::chrono::hours{1};
+    CHECK(talk("HELO x").starts_with("250 "));
+    CHECK(talk("MAIL FROM:<a@b.test> HOLDFOR=60") == "555 5.5.4 Unsupported option: HOLDFOR=60\r\n");
+    CHECK(talk("EHLO x").find(fmt::format("250-FUTURERELEASE 3600 {}\r\n", timestamp(last))) != std::string::npos);
+    CHECK(talk("MAIL FROM:<a@b.test> HOLDFOR=0") == "501 5.5.4 Bad HOLDFOR parameter syntax\r\n");
+    CHECK(talk("MAIL FROM:<a@b.test> HOLDFOR=3601") == "501 5.5.4 Error: HOLDFOR is more than 3600\r\n");
+    CHECK(talk(fmt::format("MAIL FROM:<a@b.test> HOLDUNTIL={}", timestamp(last + std::chrono::seconds{1}))) ==
+          fmt::format("501 5.5.4 Error: HOLDUNTIL is later than {}\r\n", timestamp(last)));
+    const auto stored = [&](std::string_view parameters) {
+        CHECK(talk(fmt::format("MAIL FROM:<a@b.test>{}", parameters)).starts_with("250 "));
+        CHECK(talk("RCPT TO:<user@example.test>").starts_with("250 "));
+        CHECK(talk("DATA").starts_with("354 "));
+        CHECK(talk("Subject: x\r\n\r\nx\r\n.").starts_with("250 "));
+        return house.queue.stored.back().first;
+    };
+    const handoff::Envelope until = stored(" HOLDUNTIL=" + timestamp(last));
+    CHECK(until.release().not_before() == last.time_since_epoch().count());
+    CHECK(until.release().request() == "until;" + timestamp(last));
+    const handoff::Envelope interval = stored(" HOLDFOR=3600");
+    CHECK(interval.release().not_before() == interval.arrival() + 3'600'000'000);
+    CHECK(interval.release().request() == "for;3600");
+    CHECK_FALSE(stored("").has_release());
+}
+
+TEST_CASE("FUTURERELEASE: not where it is switched off, discarded, or a filter takes the mail")
+{
+    for (const auto& settings : {std::vector<std::pair<std::string, std::string>>{},
+                                 {{"smtpd_future_release_limit", "1h"}, {"smtpd_discard_ehlo_keywords", "futurerelease"}},
+                                 {{"smtpd_future_release_limit", "1h"}, {"smtpd_proxy_filter", "127.0.0.1:1"}}}) {
+        std::vector<std::pair<std::string, std::string>> all = settings;
+        all.emplace_back("smtpd_future_release_clients", "192.0.2.1");
+        House house(options_of(all));
+        Talk talk(house);
+        CHECK(talk("EHLO x").find("FUTURERELEASE") == std::string::npos);
+        CHECK(talk("MAIL FROM:<a@b.test> HOLDFOR=60").starts_with("555 5.5.4 "));
     }
 }
 

@@ -1,5 +1,6 @@
 // MAIL and RCPT.
 #include "base/strings.hpp"
+#include "base/timestamp.hpp"
 #include "handoff/verp.hpp"
 #include "receive/session.hpp"
 
@@ -56,8 +57,21 @@ smtp::CommandOptions Session::command_options() const
     options.smtputf8 = core_.options.smtputf8 && !discarded_.has(smtp::Keyword::smtputf8);
     options.strict_smtputf8 = core_.options.strict_smtputf8;
     options.requiretls = core_.options.requiretls && facts_.tls && !discarded_.has(smtp::Keyword::requiretls);   // RFC 8689 2: inside TLS alone
+    options.future_release = latest_release_.has_value();
     options.verp = may_verp_ && !discarded_.has(smtp::Keyword::verp);
     return options;
+}
+
+/// Who may say when mail is to go. Who hands on what others sent says it for none but our own.
+awaitable<bool> Session::may_schedule()
+{
+    if (forwarded_ && forwarded_->source != "LOCAL")
+        co_return false;
+    if (login_)
+        co_return true;
+    if (!release_client_)
+        release_client_ = co_await listed(core_.release_clients);
+    co_return *release_client_;
 }
 
 void Session::say_refused_path(const smtp::Reply& reply, std::string_view verb, std::string_view arguments)
@@ -123,6 +137,21 @@ awaitable<bool> Session::mail(std::string arguments)
             co_return false;
         }
     }
+    const bool scheduled = co_await may_schedule();
+    if (const auto& hold = command->hold) {
+        if (!scheduled) {
+            say("550 5.7.1 Error: HOLDFOR and HOLDUNTIL are not for this client");
+            co_return false;
+        }
+        if (hold->interval > core_.options.release_limit) {
+            say(fmt::format("501 5.5.4 Error: HOLDFOR is more than {}", core_.options.release_limit.count()));
+            co_return false;
+        }
+        if (hold->until && *hold->until > *latest_release_) {
+            say(fmt::format("501 5.5.4 Error: HOLDUNTIL is later than {}", timestamp(*latest_release_)));
+            co_return false;
+        }
+    }
     announced_size_ = command->size.value_or(0);
     spf_.reset();                                 // a MAIL that was refused may have asked: what could not be known then may be known now
     facts_.sender = command->reverse_path.text();
@@ -183,6 +212,13 @@ awaitable<bool> Session::mail(std::string arguments)
                                                        : handoff::RET_UNSPECIFIED);
     if (const auto& envid = command->envid; envid)
         envelope.set_envid(*envid);
+    envelope.set_may_schedule(scheduled);
+    if (const auto& hold = command->hold) {
+        handoff::Release& release = *envelope.mutable_release();
+        release.set_not_before(hold->until ? WallTime{*hold->until}.time_since_epoch().count()
+                                           : envelope.arrival() + std::chrono::microseconds{hold->interval}.count());
+        release.set_request(smtp::text(*hold));
+    }
     if (const auto& verp = command->verp; verp)
         envelope.set_verp(verp->empty() ? core_.options.verp_default : *verp);
     handoff::Client& client = *envelope.mutable_client();

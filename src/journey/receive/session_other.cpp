@@ -1,5 +1,6 @@
 // EHLO, HELO, STARTTLS, VRFY, ETRN, RSET, HELP.
 #include "base/strings.hpp"
+#include "base/timestamp.hpp"
 #include "receive/ehlo_reply.hpp"
 #include "receive/session.hpp"
 #include "tls/facts.hpp"
@@ -43,6 +44,7 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
     }
     end_transaction();
     helo_given_ = true;
+    latest_release_.reset();
     std::optional<std::string> refused;                            // logged with the protocol that was spoken so far
     if (asks_milters())
         refused = co_await milters_on_helo();
@@ -82,6 +84,12 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
     may_verp_ = co_await listed(core_.verp_clients);
     Offered offered{.starttls = offer_tls, .requiretls = core_.options.requiretls && facts_.tls, .pipe_connect = pipe_connect_, .verp = may_verp_};
     offered.auth = co_await auth_offer();
+    // Who may authenticate hears of it before: clients ask once.
+    if (const auto most = core_.options.release_limit; most.count() != 0 && !core_.options.filter && !discarded_.has(smtp::Keyword::future_release) &&
+                                                       (!offered.auth.empty() || co_await may_schedule())) {
+        latest_release_ = std::chrono::floor<std::chrono::seconds>(core_.outside.clock.wall()) + most;
+        offered.future_release = fmt::format("{} {}", most.count(), timestamp(*latest_release_));
+    }
     offered.xclient = co_await listed(core_.xclient_hosts);
     offered.xforward = co_await listed(core_.xforward_hosts);
     const std::string reply = ehlo_reply(core_.options, discarded_, offered);
@@ -155,6 +163,7 @@ awaitable<bool> Session::secure()
     facts_.helo_deferral.reset();
     helo_effects_.reset();
     helo_given_ = esmtp_ = false;
+    latest_release_.reset();
     login_.reset();                               // RFC 3207 4.2: what was said in clear is forgotten
     tls_ = std::make_unique<TlsFacts>(std::move(secured->facts));
     if (core_.options.tls_log)

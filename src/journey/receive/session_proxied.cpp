@@ -105,6 +105,8 @@ awaitable<bool> Session::xclient(std::string arguments)
     }
     facts_.client = fmt::format("{}[{}]", facts_.client_name, facts_.client_address);
     helo_given_ = greeted;
+    release_client_.reset();
+    latest_release_.reset();
     if (!greeted)
         facts_.helo.reset();
     forwarded_.reset();

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/strings.hpp"
+#include "base/timestamp.hpp"
 #include "smtp/xtext.hpp"
 
 namespace posthorn::smtp {
@@ -142,6 +143,12 @@ Parsed<MailCommand> parse_mail(std::string_view arguments, const CommandOptions&
             mail.smtputf8 = true;
         } else if (parameter.is("REQUIRETLS") && !parameter.has_value && options.requiretls) {
             mail.requiretls = true;
+        } else if ((parameter.is("HOLDFOR") || parameter.is("HOLDUNTIL")) && options.future_release) {
+            const auto hold = parameter.is("HOLDFOR") ? parse_hold_for(parameter.value) : parse_hold_until(parameter.value);
+            if (!hold)
+                return refuse(501, "5.5.4", fmt::format("Bad {} parameter syntax", parameter.is("HOLDFOR") ? "HOLDFOR" : "HOLDUNTIL"));
+            if (std::exchange(mail.hold, hold))
+                return refuse(501, "5.5.4", "Error: more than one of HOLDFOR and HOLDUNTIL");
         } else if (parameter.is("XVERP") && options.verp) {
             mail.verp = parameter.value;
         } else if (parameter.is("AUTH") && parameter.has_value) {
@@ -169,6 +176,25 @@ Parsed<MailCommand> parse_mail(std::string_view arguments, const CommandOptions&
     if (auto reply = bad_address_encoding(mail.reverse_path, mail.smtputf8, options))
         return std::unexpected{*std::move(reply)};
     return mail;
+}
+
+std::optional<HoldRequest> parse_hold_for(std::string_view text)
+{
+    // future-release-integer: no zero in front, nine digits at most
+    if (text.empty() || text.size() > 9 || text.front() == '0' || !std::ranges::all_of(text, is_digit))
+        return std::nullopt;
+    return HoldRequest{.interval = std::chrono::seconds{parse_number(text).value_or(0)}, .until = {}};
+}
+
+std::optional<HoldRequest> parse_hold_until(std::string_view text)
+{
+    const auto moment = parse_timestamp(text);
+    if (!moment || !(iends_with(text, "Z") || text.ends_with("+00:00") || text.ends_with("-00:00")))
+        return std::nullopt;
+    HoldRequest hold{.interval = {}, .until = std::chrono::ceil<std::chrono::seconds>(*moment)};
+    if (timestamp(*hold.until).size() > std::string_view("9999-12-31T23:59:59Z").size())
+        return std::nullopt;
+    return hold;
 }
 
 std::optional<Notify> parse_notify(std::string_view text)
@@ -291,6 +317,8 @@ std::string text(const OriginalRecipient& orcpt, bool smtputf8)
     return fmt::format("{};{}", orcpt.type, encode(orcpt.address));
 }
 
+std::string text(const HoldRequest& hold) { return hold.until ? "until;" + timestamp(*hold.until) : fmt::format("for;{}", hold.interval.count()); }
+
 std::string write(const MailCommand& command, const WriteOptions&)
 {
     std::string line = fmt::format("MAIL FROM:<{}>", command.reverse_path.quoted());
@@ -303,6 +331,10 @@ std::string write(const MailCommand& command, const WriteOptions&)
         line += " SMTPUTF8";
     if (command.requiretls)
         line += " REQUIRETLS";
+    if (command.hold && command.hold->until)
+        fmt::format_to(out, " HOLDUNTIL={}", timestamp(*command.hold->until));
+    else if (command.hold)
+        fmt::format_to(out, " HOLDFOR={}", command.hold->interval.count());
     if (command.verp)
         fmt::format_to(out, " XVERP{}{}", command.verp->empty() ? "" : "=", *command.verp);
     if (command.ret != Ret::unspecified)

@@ -1,10 +1,11 @@
-// smtp/command.hpp: one command line, read and written.       RFC 5321 4.1, RFC 1870, 6152, 3030, 3461, 4954, 6531, 6533, 8689
+// smtp/command.hpp: one command line, read and written.       RFC 5321 4.1, RFC 1870, 6152, 3030, 3461, 4865, 4954, 6531, 6533, 8689
 // Shape    `split_command` gives verb and arguments as views into the line (without its line end). The parse_* functions turn
 //          arguments into values; what they refuse is the Reply to send, with Postfix's codes and texts.
 // Owns     MailCommand and RcptCommand own their text; Command does not.
 // Trust    none. Decoded ENVID and ORCPT are printable (they end up in header fields of reports); addresses hold no CR, LF, NUL.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <optional>
@@ -37,10 +38,19 @@ struct CommandOptions {
     bool binarymime = false;
     bool requiretls = false;
     bool verp = false;
+    bool future_release = false;
 };
 
 enum class Body : std::uint8_t { unspecified, seven_bit, eight_bit_mime, binary_mime };
 enum class Ret : std::uint8_t { unspecified, full, hdrs };
+
+/// RFC 4865: the message is not to go before then. One of the two.
+struct HoldRequest {
+    std::chrono::seconds interval{};   ///< 1 to 999999999
+    std::optional<std::chrono::sys_seconds> until;  ///< of a fraction the next one
+
+    bool operator==(const HoldRequest&) const = default;
+};
 
 struct MailCommand {
     Mailbox reverse_path;
@@ -52,6 +62,7 @@ struct MailCommand {
     std::optional<std::string> envid;  ///< decoded
     std::optional<std::string> auth;   ///< decoded; "<>" where the peer does not vouch
     std::optional<std::string> verp;   ///< the two delimiters as asked for, to be held against the configuration; empty: the default ones
+    std::optional<HoldRequest> hold;
 
     bool operator==(const MailCommand&) const = default;
 };
@@ -112,6 +123,13 @@ std::string_view text(Body body);
 std::string text(Notify notify);
 /// "rfc822;a@b" with the address encoded.
 std::string text(const OriginalRecipient& orcpt, bool smtputf8 = false);
+
+/// "for;3600", "until;2026-11-30T08:00:00Z": as reports tell of it (RFC 4865 5.1.2).
+std::string text(const HoldRequest& hold);
+
+/// The value of HOLDFOR, and of HOLDUNTIL, which is in UTC.
+std::optional<HoldRequest> parse_hold_for(std::string_view text);
+std::optional<HoldRequest> parse_hold_until(std::string_view text);
 
 /// An ORCPT value ("rfc822;a@b"); none where it is malformed.
 std::optional<OriginalRecipient> parse_orcpt(std::string_view text);

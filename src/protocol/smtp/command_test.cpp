@@ -3,6 +3,8 @@
 #include "smtp/command.hpp"
 #include "smtp/xtext.hpp"
 
+#include <fmt/format.h>
+
 using namespace posthorn::smtp;
 
 namespace {
@@ -43,6 +45,32 @@ TEST_CASE("MAIL: what is accepted, written again in our form")
     CHECK(mail("FROM:<a@b.test> REQUIRETLS BODY=BINARYMIME XVERP=+=", {.binarymime = true, .requiretls = true, .verp = true}) ==
           "MAIL FROM:<a@b.test> BODY=BINARYMIME REQUIRETLS XVERP=+=");
     CHECK(mail("FROM:<a@b.test> XVERP", {.verp = true}) == "MAIL FROM:<a@b.test> XVERP");
+}
+
+TEST_CASE("MAIL: a later time by RFC 4865, where it was offered")
+{
+    const auto asked = [](std::string_view parameters) { return mail(fmt::format("FROM:<a@b.test> {}", parameters), {.future_release = true}); };
+    CHECK(asked("HOLDFOR=1") == "MAIL FROM:<a@b.test> HOLDFOR=1");
+    CHECK(asked("holdfor=999999999 RET=HDRS") == "MAIL FROM:<a@b.test> HOLDFOR=999999999 RET=HDRS");
+    CHECK(asked("HOLDUNTIL=2026-11-30T08:00:00Z") == "MAIL FROM:<a@b.test> HOLDUNTIL=2026-11-30T08:00:00Z");
+    CHECK(asked("HOLDUNTIL=2026-11-30T08:00:00.01+00:00") == "MAIL FROM:<a@b.test> HOLDUNTIL=2026-11-30T08:00:01Z");       // never too early
+    for (const char* wrong : {"HOLDFOR", "HOLDFOR=", "HOLDFOR=0", "HOLDFOR=01", "HOLDFOR=1000000000", "HOLDFOR=-1", "HOLDFOR=1h"}) {
+        CAPTURE(wrong);
+        CHECK(asked(wrong) == "501 5.5.4 Bad HOLDFOR parameter syntax");
+    }
+    for (const char* wrong : {"HOLDUNTIL", "HOLDUNTIL=", "HOLDUNTIL=2026-11-30", "HOLDUNTIL=2026-11-30T09:00:00+01:00",
+                              "HOLDUNTIL=2026-11-30T08:00:00", "HOLDUNTIL=9999-12-31T23:59:59.5Z"}) {
+        CAPTURE(wrong);
+        CHECK(asked(wrong) == "501 5.5.4 Bad HOLDUNTIL parameter syntax");
+    }
+    for (const char* both : {"HOLDFOR=1 HOLDFOR=1", "HOLDFOR=1 HOLDUNTIL=2026-11-30T08:00:00Z"}) {
+        CAPTURE(both);
+        CHECK(asked(both) == "501 5.5.4 Error: more than one of HOLDFOR and HOLDUNTIL");
+    }
+    CHECK(mail("FROM:<a@b.test> HOLDFOR=1") == "555 5.5.4 Unsupported option: HOLDFOR=1");
+    CHECK(mail("FROM:<a@b.test> HOLDUNTIL=x") == "555 5.5.4 Unsupported option: HOLDUNTIL=x");
+    CHECK(text(HoldRequest{std::chrono::seconds{60}, {}}) == "for;60");
+    CHECK(text(*parse_hold_until("2026-11-30T08:00:00Z")) == "until;2026-11-30T08:00:00Z");
 }
 
 TEST_CASE("MAIL: every refusal has Postfix's code and text")

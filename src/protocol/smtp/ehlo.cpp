@@ -38,7 +38,7 @@ constexpr std::array names{
     KeywordName{Keyword::limits, "LIMITS", ""},
     KeywordName{Keyword::pipe_connect, "PIPECONNECT", ""},
     KeywordName{Keyword::deliverby, "DELIVERBY", ""},
-    KeywordName{Keyword::future_release, "FUTURERELEASE", ""},
+    KeywordName{Keyword::future_release, "FUTURERELEASE", "FUTURERELEASE"},
     KeywordName{Keyword::mt_priority, "MT-PRIORITY", ""},
     KeywordName{Keyword::silent_discard, "", "SILENT-DISCARD"},
 };
