@@ -69,6 +69,9 @@ Result<bool> is_among(const LocalClients& clients, const tables::Maps& tables, c
 /// Is the client local for its header?
 Step judge_client(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
 Step drop_fields(Draft& draft, const Options& options);
+/// It is the field that says when the message is to go, of somebody who may say so.
+bool is_schedule(const Draft& draft, const message::Field& field, const Options& options);
+Step take_schedule(Draft& draft, const Options& options);
 Step rewrite_header(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
 Step rewrite_envelope(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
 /// always_bcc and the maps of copies, and those that checks asked for.

@@ -37,6 +37,7 @@ constexpr auto chain = std::to_array<Link>({
     },
     judge_client,
     [](Draft& draft, const Options& options, const Asked&, Lookups&) -> Step { return drop_fields(draft, options); },
+    [](Draft& draft, const Options& options, const Asked&, Lookups&) -> Step { return take_schedule(draft, options); },
     rewrite_header,
     [](Draft& draft, const Options& options, const Asked&, Lookups&) -> Step {
         note_findings(draft.envelope, draft.findings, options);

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace posthorn::cleanup {
@@ -134,6 +135,9 @@ Options Options::from(const config::Snapshot& snapshot, std::span<const config::
     if (!has(overrides, "no_header_body_checks"))
         options.checks = check_options(snapshot);
     options.checks.made = snapshot.get(milter_header_checks);
+    options.scheduling_header = snapshot.get(cleanup::scheduling_header);
+    if (std::ranges::any_of(options.scheduling_header, [](char c) { return c <= ' ' || c >= 127 || c == ':'; }))  // RFC 5322 3.6.8
+        throw config::BadValue(fmt::format("parameter scheduling_header: \"{}\" is no name of a header field", options.scheduling_header));
     options.drop_headers = lower_words(snapshot.get(message_drop_headers));
     options.local_clients = cleanup::local_clients(local_header_rewrite_clients, snapshot.get(local_header_rewrite_clients));
     options.signed_clients = cleanup::local_clients(mailauth::dkim_sign_clients, snapshot.get(mailauth::dkim_sign_clients));

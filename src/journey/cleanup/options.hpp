@@ -54,6 +54,7 @@ struct Options {
     tables::OwnOptions own;
     std::string hostname = "localhost", mynetworks, virtual_alias_maps, undisclosed_recipients_header;
     std::vector<std::string> drop_headers;        // lower case
+    std::string scheduling_header;                // the name of a field; empty: none
     LocalClients local_clients, signed_clients, exempt_clients;
     bool mynetworks_parent_style = true, always_add_missing = false, name_in_comment = false, address_mappings = true, original_recipient = true;
     std::string name_charset = "utf-8";           // of full names

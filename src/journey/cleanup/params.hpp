@@ -84,6 +84,16 @@ inline constexpr Param<bool> cleanup_requiretls_enable{.name = "requiretls_enabl
 inline constexpr Param<bool> cleanup_requiretls_esmtp_header{
     .name = "requiretls_esmtp_header", .initial = "yes", .doc = "A field of the header says that it does."};
 
+inline constexpr Param<std::string> scheduling_header{
+    .name = "scheduling_header",
+    .initial = "",
+    .doc =
+        "The header field (X-Schedule) in which senders say when their mail is to go: KumoMTA's JSON object with first_attempt, expires, and hours of the "
+        "week (dow, tz, start, end). It counts in what sendmail and the service inject hand in, and of smtpd_future_release_clients and who has "
+        "authenticated; it is taken out, and refused where it is wrong. Of others it is a field as any. docs/sending.md.",
+    .source = "KumoMTA: message:import_scheduling_header",
+    .own = true};
+
 inline constexpr Param<std::string> header_checks{.name = "header_checks",
                                                   .initial = "",
                                                   .doc = "Tables that decide over each field of the header of received mail.",
@@ -185,6 +195,7 @@ inline constexpr ParamInfo params[] = {canonical_classes,
                                        full_name_encoding_charset,
                                        non_empty_end_of_header_action,
                                        message_drop_headers,
+                                       scheduling_header,
                                        undisclosed_recipients_header,
                                        local_header_rewrite_clients,
                                        remote_header_rewrite_domain,

@@ -49,7 +49,7 @@ Step scan(Draft& draft, const Options& options)
     message::HeaderWalk walk(draft.head);
     while (const auto field = walk.next()) {
         if (const std::size_t kept = octets_within(field->whole, options.header_size_limit);
-            kept < field->whole.size() && !is_dropped(*field, options)) {
+            kept < field->whole.size() && !is_dropped(*field, options) && !is_schedule(draft, *field, options)) {
             // Cut within the last line that still fits; what is kept of it ends as a line.
             draft.edits.replace(field->offset + kept, field->whole.size() - kept, "\r\n");
         }
