@@ -12,7 +12,7 @@ OWN = {
     "postqueue": C | {"libfmt", "libidn2", "libprotobuf-lite"},
     "posthorn-master": C | {"libfmt", "libidn2", "libprotobuf-lite", "libseccomp"},
     "posthorn": C | {"libfmt", "libidn2", "libprotobuf-lite", "libseccomp", "libsqlite3", "libssl", "libcrypto", "libunbound", "libpcre2-8", "liblmdb",
-                     "libicuuc", "libpsl", "libz", "libexpat", "libtinycdb", "libcdb", "libjemalloc"},
+                     "libicuuc", "libicui18n", "libpsl", "libz", "libexpat", "libtinycdb", "libcdb", "libjemalloc"},
 }
 
 

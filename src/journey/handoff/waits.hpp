@@ -36,6 +36,7 @@ enum class Wait : std::uint8_t {
     order = 22,
     moving = 23,
     standby = 24,
+    release = 25,
 };
 
 struct WaitName {
@@ -69,6 +70,7 @@ inline constexpr WaitName wait_names[] = {
     {Wait::order,          "order",               "an operator, who ordered that for its destination",                              "", "posthorn resume {order}"},
     {Wait::moving,         "moving",              "the other instance that it is being handed to: is it there?",                    "", "repeat posthorn hand-over; or, where that queue is lost: posthorn hand-over --take-back"},
     {Wait::standby,        "standby",             "the copy of the queue on another machine, without which nothing is begun",       "queue_standby_required", "posthorn standby"},
+    {Wait::release,        "release-time",        "the time that its sender chose (FUTURERELEASE, scheduling_header)",              "", "postqueue -i {id}"},
     {Wait::expiry,         "expiry",              "its return to the sender: it was forced to expire",                              "", ""},
 };
 // clang-format on

@@ -146,6 +146,8 @@ struct Letter {
         if (!envelope().sender().empty())
             text += fmt::format("X-Postfix-Sender: {}; {}\r\n", address_type, external(envelope().sender()));
         text += fmt::format("Arrival-Date: {}\r\n", date(time_of(envelope().arrival())));
+        if (envelope().has_release() && !envelope().release().request().empty())
+            text += fmt::format("Future-Release-Request: {}\r\n", printable(envelope().release().request()));
         for (const std::size_t i : verdicts) {
             const Verdict& verdict = request.verdicts(static_cast<int>(i));
             const Recipient* recipient = recipient_of(envelope(), verdict.recipient());

@@ -93,6 +93,17 @@ TEST_CASE("report: a bounce goes to the sender from <>, names every failed recip
             REQUIRE(text[i - 1] == '\r');
 }
 
+TEST_CASE("report: of mail that was to go later it says what was asked for (RFC 4865 5.1.2)")
+{
+    ReportRequest plain = request();
+    const auto text = [&] { return compose(plain, options()).messages(0).content().inline_octets(); };
+    CHECK_FALSE(has(text(), "Future-Release-Request"));
+    plain.mutable_envelope()->mutable_release()->set_not_before(1);                    // by a field of its header
+    CHECK_FALSE(has(text(), "Future-Release-Request"));
+    plain.mutable_envelope()->mutable_release()->set_request("for;3600");
+    CHECK(has(text(), "\r\nFuture-Release-Request: for;3600\r\n\r\nFinal-Recipient: "));
+}
+
 TEST_CASE("report: the boundary opens three parts and closes once")
 {
     const auto reply = compose(request(), options());

@@ -150,6 +150,8 @@ Scheduled Ledger::schedule(std::uint64_t key, const Row& row)
     message.warned = row.flags & flag_warned;
     message.requeue = row.flags & flag_requeue;
     message.leaving = row.flags & flag_leaving;
+    if (envelope.has_release())
+        message.release = envelope.release();
     if (row.flags & flag_rows) {
         Statement& rows = prepared("SELECT state FROM recipient WHERE key = ?");
         StoredRecipient recipient;

@@ -401,6 +401,7 @@ private:
                                 stored.warned,
                                 stored.requeue,
                                 stored.leaving,
+                                stored.envelope.has_release() ? std::optional(stored.envelope.release()) : std::nullopt,
                                 {}};
             for (const RecipientState& each : stored.recipients)
                 scheduled.recipients.push_back(

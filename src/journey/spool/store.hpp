@@ -87,6 +87,7 @@ struct Scheduled {
     std::uint64_t size = 0;
     bool hold = false, expire = false, warned = false, requeue = false;
     bool leaving = false;
+    std::optional<handoff::Release> release;  // when it may go, where its sender said so
     std::vector<ScheduledRecipient> recipients;
 };
 

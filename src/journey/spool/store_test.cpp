@@ -89,6 +89,21 @@ ON_EVERY_STORE("store: the file of a message that was refused can be dropped, th
     CHECK(is_there(8));
 }
 
+ON_EVERY_STORE("store: what a sender said of the time of a message is among what the scheduler is told")
+{
+    Harness on;
+    const auto held = std::make_shared<NewMessage>(*message_of(7, 100));
+    held->envelope.mutable_release()->set_not_before(1'796'025'600'000'000);
+    REQUIRE(on.get(on.store().enqueue(held)));
+    REQUIRE(on.get(on.store().enqueue(message_of(8, 100))));
+    const auto page = on.get(on.store().load(0, 10));
+    REQUIRE(page);
+    REQUIRE(page->entries.size() == 2);
+    REQUIRE(page->entries[0].release);
+    CHECK(page->entries[0].release->not_before() == 1'796'025'600'000'000);
+    CHECK_FALSE(page->entries[1].release);
+}
+
 ON_EVERY_STORE("store: a queue id that is enqueued again is one message, in the queue or gone")
 {
     Harness on;

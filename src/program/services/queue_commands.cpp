@@ -1,6 +1,7 @@
 // What operators ask of the queue (postqueue, postsuper, postcat, posthorn queue).
 #include "base/strings.hpp"
 #include "handoff/frames.hpp"
+#include "schedule/release.hpp"
 #include "services/queue_manager.hpp"
 
 #include <fmt/format.h>
@@ -111,9 +112,12 @@ awaitable<Result<QueueReply>> QueueManager::list(std::string cursor, std::uint64
         const Key key = message.lease.key;
         entry.set_queue_name(message.hold ? "hold" : active_.contains(key) ? "active" : "deferred");
         *entry.mutable_envelope() = std::move(message.envelope);
+        std::string held;
+        if (const WallTime when = schedule::may_go(entry.envelope(), clock_.wall()); when > clock_.wall() && !message.hold && !active_.contains(key))
+            held = schedule::held_text(when);
         for (spool::RecipientState& state : message.recipients) {
             *entry.mutable_envelope()->add_recipients() = std::move(state.recipient);
-            entry.add_reasons(state.last ? state.last->text() : "");
+            entry.add_reasons(state.last ? state.last->text() : held);
             entry.set_tries(std::max(entry.tries(), state.tries));
         }
         if (const auto when = deferred_.next_try(key))
@@ -154,6 +158,8 @@ awaitable<Result<QueueReply>> QueueManager::flush(QueueCommand command)
     }
     for (const Key key : keys)
         if (deferred_.next_try(key)) {
+            if (command.verb() == QueueCommand::SCHEDULE)
+                urged_.insert(key);
             deferred_.put(key, clock_.wall());
             looked_at_.erase(key);
             reply.set_count(reply.count() + 1);

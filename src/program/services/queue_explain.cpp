@@ -2,6 +2,7 @@
 #include "base/strings.hpp"
 #include "handoff/frames.hpp"
 #include "handoff/waits.hpp"
+#include "schedule/release.hpp"
 #include "services/queue_manager.hpp"
 
 #include "route/resolve.hpp"
@@ -191,7 +192,7 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
     const std::vector<handoff::Progress> progress = given_.contains(key) ? co_await progress_of(key) : std::vector<handoff::Progress>{};
     const auto active = active_.find(key);
     const WallTime wall = clock_.wall();
-    const WallTime arrival{std::chrono::microseconds{stored.envelope.arrival()}};
+    const WallTime may_go = schedule::may_go(stored.envelope, wall);
 
     QueueReply reply;
     Explanation& said = *reply.mutable_explanation();
@@ -200,7 +201,7 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
     said.set_sender(stored.envelope.sender());
     said.set_arrival(stored.envelope.arrival());
     said.set_size(stored.envelope.size());
-    const auto gives_up = [&](const schedule::RetryOptions& retry) { return micros(arrival + retry.lifetime(stored.envelope.sender().empty())); };
+    const auto gives_up = [&](const schedule::RetryOptions& retry) { return micros(this->gives_up(stored.envelope, retry)); };
     said.set_gives_up(gives_up(options_.retry));
     said.set_requiretls(stored.envelope.requiretls());
     said.set_tls_optional(stored.envelope.tls_optional());
@@ -273,6 +274,10 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
                 is(Wait::settling);
         } else if (order) {
             is_ordered();
+        } else if (may_go > wall && !urged_.contains(key)) {
+            is(Wait::release);
+            waiting.set_trouble(schedule::held_text(may_go));
+            until(may_go);
         } else if (const auto next = deferred_.next_try(key)) {
             until(*next);
             const auto share = std::ranges::find_if(said.sites(), [&](const auto& one) { return one.site() == waiting.route().site(); });

@@ -1,7 +1,9 @@
 #include "services/queue_manager.hpp"
 
+#include "base/timestamp.hpp"
 #include "handoff/frames.hpp"
 #include "handoff/redirect.hpp"
+#include "schedule/release.hpp"
 #include "services/own_transports.hpp"
 #include "smtp/path.hpp"
 
@@ -189,6 +191,11 @@ void QueueManager::admit(spool::Lease lease, handoff::Envelope envelope, std::st
         held_.insert(lease.key);
         return arrived(QueueTally::Place::hold);
     }
+    if (hold_back(lease.key, envelope)) {
+        log_.info("{}: from=<{}>, {}", envelope.queue_id(), smtp::external_address(envelope.sender()),
+                  schedule::held_text(deferred_.next_try(lease.key).value_or(clock_.wall())));
+        return arrived(QueueTally::Place::deferred);
+    }
     if (scheduler_.full() || active_.size() >= options_.scheduler.active_messages) {
         arrived(QueueTally::Place::deferred);
         deferred_.put(lease.key, clock_.wall());
@@ -248,8 +255,10 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
         }
         co_return;
     }
-    if (stored->hold || !epochs_.contains(lease.key))
+    if (stored->hold || !epochs_.contains(lease.key) || (!stored->expire && hold_back(lease.key, stored->envelope)))
         co_return;
+    const auto end = schedule::expires(stored->envelope);
+    const bool over = !stored->expire && end && *end <= clock_.wall();          // its sender wants no attempt any more
     Active active;
     active.lease = lease;
     active.envelope = std::move(stored->envelope);
@@ -261,15 +270,22 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
         if (stored->expire)
             active.failures.push_back(own_verdict(state.recipient.index(), handoff::OUTCOME_EXPIRED, "4.3.2",
                                                   state.last ? state.last->text() : "message is administratively expired"));
+        if (over)
+            active.failures.push_back(
+                own_verdict(state.recipient.index(), handoff::OUTCOME_EXPIRED, state.last ? state.last->status() : "4.4.7",
+                            state.last ? state.last->text() : fmt::format("message expired at {}, as its sender asked", timestamp(*end))));
         active.recipients.push_back(std::move(state.recipient));
         active.tries.push_back(state.tries);
     }
-    const bool expire = stored->expire;
-    const std::string line = fmt::format("{}: from=<{}>, status=force-expired, returned to sender", active.envelope.queue_id(),
-                                         smtp::external_address(active.envelope.sender()));
+    const bool expire = stored->expire || over;
+    const std::string line = fmt::format("{}: from=<{}>, status={}, returned to sender", active.envelope.queue_id(),
+                                         smtp::external_address(active.envelope.sender()), over ? "expired" : "force-expired");
     for (const Verdict& expired : active.failures) {
         count_verdict(lease.key, active, expired);
-        record_fate(active, expired, handoff::RecordType::admin_bounce, nullptr);
+        if (over)
+            record_fate(active, expired, nullptr);
+        else
+            record_fate(active, expired, handoff::RecordType::admin_bounce, nullptr);
     }
     active_.emplace(lease.key, std::move(active));
     if (!expire && is_only_looked_at(lease.key))

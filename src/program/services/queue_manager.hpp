@@ -249,6 +249,7 @@ private:
     awaitable<void> round_done(Key key);
     awaitable<void> end_round(Key key);
     void put_off(Key key, WallTime when);
+    bool hold_back(Key key, const handoff::Envelope& envelope);
     void forget_active(Key key);
     void gone_if_removed(Key key);
 
@@ -269,7 +270,8 @@ private:
 
     static std::size_t position(const Active& active, std::uint32_t index);
     static schedule::Manner manner_of(const handoff::Envelope& envelope);
-    static WallTime arrival_of(const Active& active);
+    /// When it is returned, with these times.
+    static WallTime gives_up(const handoff::Envelope& envelope, const schedule::RetryOptions& retry);
     std::int64_t now() const { return clock_.wall().time_since_epoch().count(); }
     awaitable<Result<void>> fetch_ids();
     awaitable<void> fetch_ids_in_background();
@@ -410,6 +412,7 @@ private:
     handoff::StoredMoving moving_;
     bool changing_moving_ = false;
     std::unordered_set<Key> expiring_;                             // to be returned to the sender at the next look
+    std::unordered_set<Key> urged_;                                // to be tried once before the time that its sender chose: an operator said so
     std::unordered_set<Key> to_requeue_;                           // when their round ends
     std::unordered_map<Key, std::unordered_set<std::uint32_t>> crashed_;   // recipients in hand when a delivery process ended
     std::unordered_map<std::string, std::unordered_set<Key>> greylisted_;  // by MX set: they may follow the first that passes

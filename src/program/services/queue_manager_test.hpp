@@ -320,6 +320,7 @@ struct Fixture {
     }();
     std::unique_ptr<QueueManager> queue;
     std::function<void(QueueManager&)> prepare;    // before it opens
+    std::function<void(handoff::EnqueueRequest&)> amend_request;    // of each enqueue()
     std::uint64_t next_sequence = 1'000'000;
 
     Fixture() { start(); }
@@ -398,6 +399,8 @@ struct Fixture {
         }
         request.mutable_content()->set_inline_octets("Subject: x\r\n\r\nbody\r\n");
         envelope.set_size(20);
+        if (amend_request)
+            amend_request(request);
         const auto reply = wait(queue->enqueue(request));
         REQUIRE(reply);
         REQUIRE(reply->committed());

@@ -232,6 +232,29 @@ TEST_CASE_FIXTURE(TwoQueues, "moving: what is being delivered is not offered bef
     CHECK(offered.messages(0).states(0).tries() == 1);
 }
 
+TEST_CASE_FIXTURE(TwoQueues, "moving: mail that goes at a time of its sender's choice waits for that in the other queue")
+{
+    amend_request = [&](handoff::EnqueueRequest& request) {
+        request.mutable_envelope()->mutable_release()->set_not_before((clock.wall() + 48h).time_since_epoch().count());
+    };
+    const std::string held = enqueue({"u@there.test"});
+    settle();
+    begin();
+    const auto taken = moved(held);
+    hand_over(HandOver::DONE, {held}, {taken.here()});
+    settle();
+    CHECK(their_worker.requests.empty());
+    clock.advance(47h);
+    there->wake();
+    settle();
+    CHECK(their_worker.requests.empty());
+    clock.advance(2h);
+    there->wake();
+    settle();
+    CHECK(their_worker.delivered_to == std::multiset<std::string>{"u@there.test"});
+    CHECK(worker.requests.empty());
+}
+
 TEST_CASE_FIXTURE(TwoQueues,
                   "moving: a message whose answer was lost is neither delivered here nor taken twice; the queues agree when they meet again")
 {

@@ -3,6 +3,7 @@
 //
 // What makes that safe: the store answers in the order in which it did things. A page that holds a message is heard of behind the answer to its
 // enqueueing, and before that to its removal, so that what is known already is newer than the page, and what is not known has not left.
+#include "schedule/release.hpp"
 #include "services/queue_manager.hpp"
 
 #include <algorithm>
@@ -72,6 +73,8 @@ void QueueManager::find_place(const spool::Scheduled& message)
     WallTime first = message.expire || message.requeue ? WallTime{} : latest;
     for (const auto& recipient : message.recipients)
         first = std::min(first, recipient.next_try);
+    if (message.release && !message.expire && !message.requeue)
+        first = schedule::next_look(*message.release, std::max(first, clock_.wall()));
     deferred_.put(key, first);
     remember_orders(message);
 }

@@ -1,8 +1,10 @@
 // What the queue makes of verdicts: settled as they come, failures gathered until the round of their message ends, reports, removal.
 #include "services/queue_manager.hpp"
 
+#include "base/timestamp.hpp"
 #include "handoff/delivery_log.hpp"
 #include "handoff/verp.hpp"
+#include "schedule/release.hpp"
 #include "smtp/path.hpp"
 
 #include <fmt/format.h>
@@ -21,19 +23,10 @@ constexpr std::size_t greylisted_at_most = 100'000;
 constexpr std::size_t reported_at_once = 1000, reported_octets = 1 << 20;
 constexpr std::chrono::seconds sites_told_every{10};
 
-std::string minute_of(WallTime when)
-{
-    const auto day = std::chrono::floor<std::chrono::days>(when);
-    const std::chrono::year_month_day date(day);
-    const std::chrono::hh_mm_ss time(std::chrono::floor<std::chrono::minutes>(when - day));
-    return fmt::format("{:04}-{:02}-{:02} {:02}:{:02} UTC", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                       static_cast<unsigned>(date.day()), time.hours().count(), time.minutes().count());
-}
-
 /// "site mx.example.com: at most 3 deliveries at once and 12 mails a minute, all given back by 2026-01-01 12:30 UTC: host ... said: ..."
 std::string shaping_line(const schedule::ShapeChange& change, WallTime until)
 {
-    const std::string when = minute_of(until + std::chrono::seconds{59});      // never too early
+    const std::string when = minute_text(until + std::chrono::seconds{59});      // never too early
     if (change.change == schedule::Shape::Change::suspended)
         return fmt::format("site {}: nothing is sent until {}, then one delivery at a time: {}", change.set, when, change.said);
     std::string what;
@@ -88,8 +81,12 @@ void QueueManager::judge(Active& active, Verdict& verdict)
         if (verdict.status().starts_with('5'))
             verdict.mutable_status()->front() = '4';
     }
-    if (verdict.outcome() == handoff::OUTCOME_DEFERRED &&
-        schedule::expired(retry_of(active, verdict), arrival_of(active), active.envelope.sender().empty(), clock_.wall())) {
+    const auto is_over = [&] {
+        const WallTime wall = clock_.wall(), end = schedule::expires(active.envelope).value_or(WallTime::max());
+        return wall >= end ||
+               schedule::expired(retry_of(active, verdict), schedule::counted_from(active.envelope), active.envelope.sender().empty(), wall);
+    };
+    if (verdict.outcome() == handoff::OUTCOME_DEFERRED && is_over()) {
         verdict.set_outcome(handoff::OUTCOME_EXPIRED);
         if (!active.expiry_logged) {
             active.expiry_logged = true;
@@ -111,7 +108,11 @@ schedule::RetryOptions QueueManager::retry_of(const Active& active, const Verdic
     return at < active.routes.size() ? retry_of(active.routes[at]) : options_.retry;
 }
 
-WallTime QueueManager::arrival_of(const Active& active) { return WallTime{std::chrono::microseconds{active.envelope.arrival()}}; }
+WallTime QueueManager::gives_up(const handoff::Envelope& envelope, const schedule::RetryOptions& retry)
+{
+    const WallTime end = schedule::counted_from(envelope) + retry.lifetime(envelope.sender().empty());
+    return std::min(end, schedule::expires(envelope).value_or(end));
+}
 
 awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector<Verdict> verdicts, std::optional<handoff::SessionFacts> session)
 {
@@ -147,8 +148,8 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
             break;
         case handoff::OUTCOME_DEFERRED:
             ++counts_.deferred;
-            if (schedule::delay_warning_due(retry_of(active, verdict), arrival_of(active), active.envelope.sender().empty(), active.warned,
-                                            clock_.wall()))
+            if (schedule::delay_warning_due(retry_of(active, verdict), schedule::counted_from(active.envelope), active.envelope.sender().empty(),
+                                            active.warned, clock_.wall()))
                 active.delays.push_back(std::move(verdict));
             else
                 settlement.verdicts.push_back(std::move(verdict));
@@ -184,7 +185,8 @@ bool QueueManager::to_be_told_of_success(const Active& active, const handoff::Re
     return cleared || ((recipient.notify() & handoff::NOTIFY_SUCCESS) != 0 && !verdict.action().empty());
 }
 
-/// By the message's age, the soonest of its recipients; where the peer's time is known, by that; never while its site wants to be left alone.
+/// By the message's age, the soonest of its recipients; where the peer's time is known, by that; never while its site wants to be left alone, or at
+/// a time that its sender did not choose.
 WallTime QueueManager::retry_time(const Active& active, const std::vector<Verdict>& verdicts) const
 {
     std::int64_t known = 0;
@@ -192,13 +194,13 @@ WallTime QueueManager::retry_time(const Active& active, const std::vector<Verdic
     for (const Verdict& verdict : verdicts) {
         if (verdict.outcome() == handoff::OUTCOME_DEFERRED && verdict.retry_at() != 0)
             known = known == 0 ? verdict.retry_at() : std::min(known, verdict.retry_at());
-        by_age = std::min(by_age, schedule::next_try(retry_of(active, verdict), arrival_of(active), clock_.wall()));
+        by_age = std::min(by_age, schedule::next_try(retry_of(active, verdict), schedule::counted_from(active.envelope), clock_.wall()));
     }
     if (known == 0)
-        return std::max(by_age, active.not_before);
+        return schedule::next_look(active.envelope, std::max(by_age, active.not_before));
     // A time that a process of ours gives is still held against the bounds of any attempt.
     const WallTime soonest = clock_.wall() + std::chrono::seconds{1}, latest = clock_.wall() + std::chrono::days{1};
-    return std::max(std::clamp(WallTime{std::chrono::microseconds{known}}, soonest, latest), active.not_before);
+    return schedule::next_look(active.envelope, std::max(std::clamp(WallTime{std::chrono::microseconds{known}}, soonest, latest), active.not_before));
 }
 
 void QueueManager::hear(const handoff::Shaping& said, std::uint64_t attempt, std::string_view site, Key key, const std::vector<Verdict>& verdicts)
@@ -424,7 +426,7 @@ void QueueManager::add_times(const Active& active, const std::vector<Verdict>& v
     std::chrono::seconds warned_after = std::chrono::seconds::max();
     for (const Verdict& verdict : verdicts) {
         const schedule::RetryOptions retry = retry_of(active, verdict);
-        request.add_gives_up((arrival_of(active) + retry.lifetime(active.envelope.sender().empty())).time_since_epoch().count());
+        request.add_gives_up(gives_up(active.envelope, retry).time_since_epoch().count());
         warned_after = std::min(warned_after, retry.delay_warning);
     }
     request.set_warned_after(warned_after.count());
@@ -492,6 +494,19 @@ void QueueManager::put_off(Key key, WallTime when)
     wake_.notify_all();
 }
 
+/// Whatever woke it, it is not tried at a time that its sender did not choose, unless an operator named it.
+bool QueueManager::hold_back(Key key, const handoff::Envelope& envelope)
+{
+    if (!envelope.has_release() || urged_.erase(key) != 0 || is_only_looked_at(key))
+        return false;
+    const WallTime wall = clock_.wall(), next = schedule::next_look(envelope.release(), wall);
+    if (next <= wall)
+        return false;
+    deferred_.put(key, next);
+    wake_.notify_all();
+    return true;
+}
+
 void QueueManager::forget_active(Key key)
 {
     const auto found = active_.find(key);
@@ -512,6 +527,7 @@ void QueueManager::forget(Key key)
     held_.erase(key);
     leaving_.erase(key);
     expiring_.erase(key);
+    urged_.erase(key);
     to_requeue_.erase(key);
     crashed_.erase(key);
     looked_at_.erase(key);
