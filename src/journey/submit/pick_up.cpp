@@ -74,6 +74,15 @@ Result<void> PickUp::take_envelope(std::string_view octets)
     }
     taken.set_smtputf8(given.smtputf8());
     taken.set_requiretls(given.requiretls());
+    if (given.has_release()) {
+        const handoff::Release& release = given.release();
+        const WallTime latest = submitter_.arrival + limits_.hold;
+        if (release.not_before() <= 0 || release.not_before() > latest.time_since_epoch().count() || release.request().empty() ||
+            !clean(release.request(), 40))
+            return Error{"bad time to be held until"};
+        taken.mutable_release()->set_not_before(release.not_before());
+        taken.mutable_release()->set_request(release.request());
+    }
     taken.set_submitter(submitter_.uid);
     taken.set_arrival(submitter_.arrival.time_since_epoch().count());
     envelope_ = std::move(taken);

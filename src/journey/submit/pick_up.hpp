@@ -1,6 +1,7 @@
 // submit/pick_up.hpp: a maildrop file, read as what it is: anybody's input.
 // Shape    framing.hpp. Of the envelope only what a user may decide is taken: sender, recipients with NOTIFY and ORCPT, RET, ENVID, body
-//          type, SMTPUTF8, REQUIRETLS, full name, and the purposes of -bv and -v. Submitter and arrival are what the file system says.
+//          type, SMTPUTF8, REQUIRETLS, when it is to go, full name, and the purposes of -bv and -v. Submitter and arrival are what the
+//          file system says.
 // Units    content goes out with CRLF line ends in pieces; a bare LF becomes one (a CR alone is cleanup's affair).
 // Errors   those of framing.hpp, and "malformed envelope", "no recipients", "too many recipients", "bad sender address",
 //          "bad recipient address", "bad ...". Then the file is none of ours: set it aside, say so, go on.
@@ -21,14 +22,15 @@
 namespace posthorn::submit {
 
 struct PickUpLimits {
-    std::uint64_t content = 0;              // message_size_limit; 0: none
+    std::uint64_t content = 0;  // message_size_limit; 0: none
     std::size_t recipients = 100'000;
     std::size_t address = 2048;
+    std::chrono::seconds hold{};  // how long it may be held from its arrival
 };
 
 struct Submitter {
-    std::uint32_t uid = 0;                  // owner of the file
-    WallTime arrival;                       // its time
+    std::uint32_t uid = 0;  // owner of the file
+    WallTime arrival;  // its time
 };
 
 class PickUp {

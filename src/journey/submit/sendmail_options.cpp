@@ -189,6 +189,12 @@ private:
             *flag = iequals(setting, "yes");
             return {};
         }
+        if (iequals(name, "holdfor") || iequals(name, "holduntil")) {
+            options_.hold = iequals(name, "holdfor") ? smtp::parse_hold_for(setting) : smtp::parse_hold_until(setting);
+            if (!options_.hold)
+                return usage(fmt::format("bad -O option value: {}", printable(value)));
+            return {};
+        }
         options_.ignored.push_back(fmt::format("-O{}", value));
         return {};
     }

@@ -71,6 +71,11 @@ TEST_CASE("sendmail: modes, by option or by name")
     CHECK(parsed("-v a@b")->purpose == handoff::PURPOSE_RECORD_DELIVERY);
     CHECK(parsed("-v -v a@b")->purpose == handoff::PURPOSE_MAIL);
     CHECK(parsed("-O smtputf8=yes -O requiretls=no a@b")->smtputf8);
+    CHECK(parsed("-O holdfor=60 a@b")->hold->interval == std::chrono::seconds{60});
+    CHECK(text(*parsed("-O holdfor=60 -OHoldUntil=2026-11-30T08:00:00Z a@b")->hold) == "until;2026-11-30T08:00:00Z");
+    CHECK_FALSE(parsed("a@b")->hold);
+    CHECK(error_of("-O holdfor=1h a@b") == "bad -O option value: holdfor=1h");
+    CHECK(error_of("-O holduntil=tomorrow a@b") == "bad -O option value: holduntil=tomorrow");
 }
 
 TEST_CASE("sendmail: what Postfix takes and does nothing with is taken")

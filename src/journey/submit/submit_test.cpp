@@ -111,6 +111,31 @@ TEST_CASE("maildrop: a user decides nothing that is not his to decide")
     CHECK(picked.envelope.bounce_to() == "");
 }
 
+TEST_CASE("maildrop: mail may be held as long as the limit says, and no other wish of a release is a user's")
+{
+    const WallTime arrival(std::chrono::seconds(1767225600));
+    handoff::Envelope envelope = envelope_to("you@example.test");
+    const auto until = [&](std::chrono::seconds after) {
+        envelope.mutable_release()->set_not_before((arrival + after).time_since_epoch().count());
+        return pick(record_of(envelope, "x\r\n"), 7, {.hold = std::chrono::hours{1}});
+    };
+    envelope.mutable_release()->set_request("for;3600");
+    envelope.mutable_release()->set_days(1);
+    envelope.mutable_release()->set_expires(1);
+    envelope.set_may_schedule(true);
+    const Picked picked = until(std::chrono::hours{1});
+    REQUIRE(picked.error == "");
+    CHECK(picked.envelope.release().not_before() == (arrival + std::chrono::hours{1}).time_since_epoch().count());
+    CHECK(picked.envelope.release().request() == "for;3600");
+    CHECK(picked.envelope.release().days() == 0);
+    CHECK(picked.envelope.release().expires() == 0);
+    CHECK_FALSE(picked.envelope.may_schedule());
+    CHECK(until(std::chrono::seconds{3601}).error == "bad time to be held until");
+    CHECK(pick(record_of(envelope, "x\r\n")).error == "bad time to be held until");         // no limit, no holding
+    envelope.mutable_release()->set_request("for;\n");
+    CHECK(until(std::chrono::hours{1}).error == "bad time to be held until");
+}
+
 TEST_CASE("maildrop: each kind of bad record has its own error")
 {
     const auto sound = envelope_to("you@example.test");

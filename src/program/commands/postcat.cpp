@@ -3,6 +3,7 @@
 #include "commands/letters.hpp"
 
 #include "base/strings.hpp"
+#include "base/timestamp.hpp"
 #include "handoff/queue_id.hpp"
 #include "inquiry/queue_client.hpp"
 #include "message/header.hpp"
@@ -113,6 +114,8 @@ void print_envelope(Printer& out, const handoff::Envelope& envelope)
     attribute("sasl_username", envelope.client().sasl_username());
     attribute("sasl_sender", envelope.client().sasl_sender());
     attribute("envelope_id", envelope.envid());
+    if (envelope.release().not_before() != 0)
+        attribute("not_before", timestamp(WallTime{std::chrono::microseconds{envelope.release().not_before()}}));
     attribute("requiretls", envelope.requiretls() ? "yes" : "");
     attribute("tls_required", envelope.tls_optional() ? "no" : "");
     out.record('S', "sender: " + printable(envelope.sender(), true));

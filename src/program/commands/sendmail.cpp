@@ -147,6 +147,14 @@ int submit_message(const SendmailOptions& options, const config::Snapshot& snaps
     envelope.set_purpose(options.purpose);
     envelope.set_smtputf8(options.smtputf8);
     envelope.set_requiretls(options.requiretls);
+    if (const auto& hold = options.hold) {
+        const auto most = snapshot.get(receive::smtpd_future_release_limit);
+        const WallTime now = SystemClock().wall(), until = hold->until ? WallTime{*hold->until} : now + hold->interval;
+        if (until > now + most)
+            throw Failure(fmt::format("{}: mail may be held for {} seconds (smtpd_future_release_limit)", who, most.count()), exit_usage);
+        envelope.mutable_release()->set_not_before(until.time_since_epoch().count());
+        envelope.mutable_release()->set_request(smtp::text(*hold));
+    }
 
     std::vector<std::string> recipients;
     for (const std::string& word : options.recipients) {

@@ -114,10 +114,13 @@ private:
 
 int serve_inject(process::Service& service)
 {
+    // Who may inject may say when mail is to go.
+    static const std::array<config::Assignment, 1> settings{{{.name = "smtpd_future_release_clients", .value = "static:all"}}};
     auto prepared = std::make_shared<PreparedDoor>(service);
-    return services::serve_behind(service, {.protocol = "HTTP", .make = [prepared](process::Service& in, receive::Server& sessions) {
-                                                return std::make_unique<Injection>(in, sessions, std::move(*prepared));
-                                            }});
+    return services::serve_behind(service,
+                                  {.protocol = "HTTP", .settings = settings, .make = [prepared](process::Service& in, receive::Server& sessions) {
+                                       return std::make_unique<Injection>(in, sessions, std::move(*prepared));
+                                   }});
 }
 
 }  // namespace posthorn::inject

@@ -246,6 +246,18 @@ TEST_CASE("senders: the tenant's field chooses the pool, and a tenant of nobody'
     CHECK(files.verdict("egress_pool = 'lone'").find("tenants") == std::string::npos);
 }
 
+TEST_CASE("senders: the field that says when mail is to go is ours as well")
+{
+    const auto verdict = [](std::string name) {
+        return made(std::string(with_sources) + "require('policy-extras.queue'):setup { '/e/q.toml' }",
+                    {{"/e/sources.toml", two_sources}, {"/e/q.toml", "scheduling_header = '" + name + "'\n"}});
+    };
+    const Made files = verdict("X-Schedule");
+    CHECK(files.value("scheduling_header") == "X-Schedule");
+    CHECK(files.verdict("scheduling_header = 'X-Schedule'").starts_with("becomes: scheduling_header: "));
+    CHECK(verdict("X Schedule").verdict("scheduling_header = 'X Schedule'") == "not carried over: no name of a field");
+}
+
 TEST_CASE("senders: times of a domain and of a tenant with a pool of its own become retry_schedule_maps; what others would get with them is left out")
 {
     const Made files = made(

@@ -37,7 +37,6 @@ constexpr OptionFact queue_facts[] = {
     {"ttl", nothing_needed, "`postfix reload` takes what was changed"},
 };
 constexpr OptionFact queue_file_facts[] = {
-    {"scheduling_header", left_out, "mail is not kept back for a time that it names"},
     {"campaign_header", left_out, "queues by campaign: there are none; its pool can be chosen as a tenant's is, by header_checks with FILTER"},
     {"remove_campaign_header", left_out, "smtp_header_checks with IGNORE"},
 };
@@ -208,6 +207,7 @@ void PolicyTranslator::queues()
     queue_times();
     queue_routes();
     tenants();
+    scheduling();
     if (!schedules_.empty())
         set("retry_schedule_maps", add_table("retry_schedule", "texthash", schedules_), policy_.queues.place, "times by domain and tenant");
     if (policy_.discards) {
@@ -215,7 +215,7 @@ void PolicyTranslator::queues()
             set(parameter, "discard:", {policy_.path, 0}, "every message goes to the queue \"null\"");
         judge({policy_.path, 0}, "policy", "queue = 'null'", Kind::becomes, "default_transport = discard: every message is taken, and thrown away");
     }
-    static constexpr std::string_view said[] = {"queue", "tenant", "tenant_header", "remove_tenant_header", "default_tenant"};
+    static constexpr std::string_view said[] = {"queue", "tenant", "tenant_header", "remove_tenant_header", "default_tenant", "scheduling_header"};
     Value others = policy_.queues;
     std::erase_if(others.entries, [](const Entry& entry) { return std::ranges::find(said, entry.name) != std::end(said); });
     rest({others, "queues"}, queue_file_facts);
@@ -379,6 +379,23 @@ void PolicyTranslator::shaped_ports(const std::string& transport, const std::str
         becomes_setting({*all, "shaping default"}, "smtp_port", "smtp_tcp_port");
 }
 
+bool is_name_of_field(std::string_view name)
+{
+    return !name.empty() && std::ranges::all_of(name, [](char c) { return is_alnum(c) || c == '-' || c == '_'; });
+}
+
+void PolicyTranslator::scheduling()
+{
+    const Block block{policy_.queues, "queues"};
+    const std::string header = policy_.queues.word_of("scheduling_header");
+    if (!is_name_of_field(header)) {
+        judge(block, "scheduling_header", Kind::left_out, "no name of a field");
+        return;
+    }
+    set("scheduling_header", header, policy_.queues.find("scheduling_header")->place, "scheduling_header");
+    judge(block, "scheduling_header", Kind::becomes, "scheduling_header: of those in mynetworks, who has authenticated, and what is injected");
+}
+
 /// Whose field names which transport: header_checks. A later line that matches is not looked at.
 void PolicyTranslator::tenants()
 {
@@ -424,8 +441,7 @@ void PolicyTranslator::tenants()
             set("default_transport", found->second + (hop.empty() ? "" : ":" + hop), file.find("default_tenant")->place, "default_tenant");
         judge(block, "default_tenant", known ? Kind::becomes : Kind::left_out, known ? "default_transport = " + found->second : "it has no pool");
     }
-    const bool plain = !header.empty() && std::ranges::all_of(header, [](char c) { return is_alnum(c) || c == '-' || c == '_'; });
-    if (!plain) {
+    if (!is_name_of_field(header)) {
         judge(block, "tenant_header", Kind::left_out, "no name of a field");
         return;
     }

@@ -78,6 +78,7 @@ private:
     void queue_routes();
     void shaped_ports(const std::string& transport, const std::string& general, const std::set<std::string>& routed, std::string& table);
     void tenants();
+    void scheduling();
     void inner_queues(const Block& domain);
 
     // --- shaping.cpp

@@ -355,7 +355,9 @@ const std::vector<Page>& commands()
           {"-oAfile", "Of -bi: build this database instead of those of alias_database."},
           {"-o7, -o8, -om", "Accepted: they do nothing."},
           {"-N when", "never, or success, failure, delay."},
-          {"-O name=value", "smtputf8, requiretls; other names do nothing."},
+          {"-O name=value",
+           "smtputf8, requiretls; holdfor (seconds) and holduntil (\"2026-11-30T08:00:00Z\"): not before then, within smtpd_future_release_limit; other names do "
+           "nothing."},
           {"-q", "Try all deferred mail."},
           {"-qIid, -qRsite", "Try this message, mail for this site."},
           {"-qSname", "Refused, as in Postfix, which cannot choose by sender either: -q tries all mail."},

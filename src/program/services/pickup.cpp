@@ -313,6 +313,7 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
             co_return co_await turn_away(std::move(envelope), std::move(read->head), std::move(verdict.login));
     }
     envelope.set_account(fmt::format("uid:{}", envelope.submitter()));
+    envelope.set_may_schedule(true);
     if (limits_) {
         CO_TRY(*envelope.mutable_account_limits(), co_await limits_(envelope.submitter()));
     }

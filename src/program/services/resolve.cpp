@@ -259,6 +259,7 @@ private:
         options.mail_name = snapshot.text("mail_name");
         options.content_filter = snapshot.get(receive::content_filter);
         options.hopcount_limit = static_cast<std::uint32_t>(snapshot.get(cleanup::hopcount_limit));
+        options.limits.hold = snapshot.get(receive::smtpd_future_release_limit);
         options.limits.content = parse_number(snapshot.text("message_size_limit")).value_or(0);
         if (const auto set = set_internal_filter_classes(options, snapshot.get(internal_mail_filter_classes)); !set)
             throw config::BadValue(set.error().text());
