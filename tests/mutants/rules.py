@@ -53,6 +53,10 @@ def explained(name, path, rule, broken, tests):
     return ("explained: " + name, "report_test", path, rule, broken, tests)
 
 
+def released(name, path, rule, broken, tests, program="services_test"):
+    return ("release: " + name, program, path, rule, broken, tests)
+
+
 def orders(name, path, rule, broken, tests="orders:*"):
     return ("orders: " + name, "services_test", path, rule, broken, tests)
 
@@ -884,7 +888,7 @@ RULES = [
     times("a word's bound is not kept", "schedule_test", "src/journey/schedule/retry.cpp", "if (*time > most)", "if (*time > most * 1000)", "retry: a word*"),
     times("a word without a unit has seconds", "schedule_test", "src/journey/schedule/retry.cpp", "param.unit == config::Unit::of_default ? config::Unit::seconds : param.unit", "config::Unit::seconds", "retry: what*"),
     times("what is left after a wrong word counts", "schedule_test", "src/journey/schedule/retry.cpp", "if (equals == word.npos || named == std::end(named_times))", "if (named == std::end(named_times) && equals != word.npos)\n            continue;\n        if (equals == word.npos)", "retry: a word*"),
-    times("main.cf's lifetime ends mail with its own", "services_test", "src/program/services/queue_verdicts.cpp", "schedule::expired(retry_of(active, verdict), arrival", "schedule::expired(options_.retry, arrival", "queue: retry_schedule*"),
+    times("main.cf's lifetime ends mail with its own", "services_test", "src/program/services/queue_verdicts.cpp", "schedule::expired(retry_of(active, verdict), schedule", "schedule::expired(options_.retry, schedule", "queue: retry_schedule*"),
     times("the last of a message's tries counts", "services_test", "src/program/services/queue_verdicts.cpp", "by_age = std::min(by_age, schedule", "by_age = std::max(by_age == WallTime::max() ? WallTime{} : by_age, schedule", "queue: retry_schedule_maps: recipients*"),
     times("a verdict of before a restart has main.cf's times", "services_test", "src/program/services/queue_reunion.cpp", "options_.retry_schedules && std::ranges::any_of(known, deferred)", "options_.retry_schedules && !std::ranges::any_of(known, deferred)", "adversity:*"),
     times("a site rests as main.cf says", "services_test", SCHEDULER, "site.retry.count() != 0 ? site.retry : options_.site_retry", "options_.site_retry", "queue: a site that*"),
@@ -1113,5 +1117,18 @@ RULES = [
     warned("a list that does not answer lets pass", "!trial_->lacks_answers || step == Step::permit", "true", "trials: where nobody*"),
     warned("who is deferred for want of an answer is refused", "error_of_ours || trial_->unsure ?", "error_of_ours ?", "trials: where nobody*"),
     warned("a class has as many verdicts as members", "std::exchange(trial.settled, true)", "std::exchange(trial.settled, true) && false", "trials: a class*"),
+    released("a flush sends it", "src/program/services/queue_verdicts.cpp", "if (next <= wall)\n        return false;", "if (next <= wall || true)\n        return false;", "release: a flush*"),
+    released("an operator cannot send it", "src/program/services/queue_commands.cpp", "                urged_.insert(key);", "                urged_.erase(key);", "release: a flush*"),
+    released("a retry is at any hour", "src/program/services/queue_manager.cpp", " || (!stored->expire && hold_back(lease.key, stored->envelope))", "", "release: a window*"),
+    released("its age is that of its arrival", "src/journey/schedule/release.cpp", "return may_go(envelope, at(envelope.arrival()));", "return at(envelope.arrival());", "release: *counts from*", "schedule_test"),
+    released("it is looked at after its expiry", "src/journey/schedule/release.cpp", "return end ? std::min(next, *end) : next;", "return next;", "release: a window*", "schedule_test"),
+    released("a restart brings it early", "src/program/services/queue_start.cpp", "    if (message.release && !message.expire && !message.requeue)", "    if (message.release && message.expire)", "release: it waits on*"),
+    released("a stranger's field counts", "src/journey/cleanup/schedule.cpp", "return draft.envelope.may_schedule() && field", "return field", "cleanup: scheduling_header: of strangers*", "cleanup_test"),
+    released("what can never go is taken", "src/journey/cleanup/schedule.cpp", "plan->expires && *plan->expires <= first", "plan->expires && *plan->expires < WallTime{}", "cleanup: scheduling_header: what is wrong*", "cleanup_test"),
+    released("who filters says it for strangers", "src/journey/receive/session_mail.cpp", "if (forwarded_ && forwarded_->source != \"LOCAL\")", "if (false)", "XFORWARD: who hands on*", "receive_test"),
+    released("who has not authenticated may", "src/journey/receive/session_mail.cpp", "        if (!scheduled) {", "        if (!scheduled && false) {", "AUTH: FUTURERELEASE*", "receive_test"),
+    released("a local user's time has no end", "src/journey/submit/pick_up.cpp", "release.not_before() > latest.time_since_epoch().count() || ", "", "maildrop: mail may be held*", "submit_test"),
+    released("a start that is jumped over is missed", "src/foundation/calendar/window.cpp", "        if (before != after)", "        if (before > after)", "window: a start*", "calendar_test"),
+    released("hours that come twice count once", "src/foundation/calendar/window.cpp", "        consider(start - after);", "        (void)0;", "window: hours*", "calendar_test"),
     warned("what is on trial refuses", "        court_.would_refuse(at_, line);\n        return Step::dunno;", "        court_.would_refuse(at_, line);\n        reply_ = line;\n        return Step::reject;", "trials: a restriction*"),
 ]
