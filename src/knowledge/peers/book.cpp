@@ -31,6 +31,7 @@ bool only_seen_again(Record before, const Record& after, WallTime now)
             continue;                                               // suspected: what goes well tells whether it is convicted
         mark.tally.with_ok = after.marks[i].tally.with_ok;
         mark.tally.without_ok = after.marks[i].tally.without_ok;
+        mark.worked = after.marks[i].worked;
     }
     return before == after;
 }
@@ -183,6 +184,8 @@ void Book::take_early(const Observation& observation)
                   {},
                   fmt::format("small segments arrive, of {} octets none did: who drops them on the way tells nobody (path MTU)", path.lost),
                   path.until});
+    if (news == PathNews::learned && on_way_word)
+        on_way_word(observation.peer.address);
 }
 
 Known Book::about(const Meeting& meeting)
@@ -256,17 +259,95 @@ Quirks Book::take(const Observation& observation)
         canaries_.erase(key);
     if (shelf_)
         keep_news(key, held, before);
-    for (const Event& event : learned.events) {
-        if (!observation.peer.site.empty()) {
-            SiteRecord& shared = site(observation.peer.site).value;
-            share(shared, event, now);
+    const Quirks news = Quirks(known_of(held.value, now).quirks).subtract(known_of(before, now).quirks);
+    const bool more_to_tell = on_word && tells_more(before, held.value, now);
+    spread(observation.peer, learned.events);
+    if (more_to_tell)
+        on_word(key);
+    return news;
+}
+
+void Book::spread(const PeerKey& peer, const std::vector<Event>& events)
+{
+    for (const Event& event : events) {
+        if (!peer.site.empty()) {
+            SiteRecord& shared = site(peer.site).value;
+            share(shared, event, clock_.wall());
             if (shelf_)
-                shelf_->keep(observation.peer.site, shared);
+                shelf_->keep(peer.site, shared);
         }
         if (on_event)
             on_event(event);
     }
-    return Quirks(known_of(held.value, now).quirks).subtract(known_of(before, now).quirks);
+}
+
+bool Book::hear(const Word& word, const std::string& by)
+{
+    if (word.peer.address.empty())
+        return false;
+    const std::string key = key_of(word.peer);
+    Held<Record>& held = this->peer(key);
+    Learned heard = peers::hear(held.value, word, by, forgotten_at(key), clock_.wall());
+    if (heard.record == held.value)
+        return false;
+    held.value = std::move(heard.record);
+    held.taken = clock_.steady();
+    if (shelf_)
+        keep(key, held);
+    const PeerKey peer = held.value.peer;
+    spread(peer, heard.events);
+    return true;
+}
+
+bool Book::hear(const WayWord& word, const std::string& by)
+{
+    if (word.address.empty())
+        return false;
+    Held<EarlyRecord>& held = address(word.address);
+    const WallTime now = clock_.wall();
+    const bool small_before = peers::small_segments(held.value.path, now);
+    if (!peers::hear(held.value.path, word, by, forgotten_at(word.address), now))
+        return false;
+    held.value.last = std::max(held.value.last, now);
+    held.taken = clock_.steady();
+    if (shelf_)
+        keep(word.address, held);
+    if (!small_before && on_event)
+        on_event(
+            {Event::Kind::path, {word.address, {}, {}}, {}, fmt::format("segments of {} octets are lost", word.lost), held.value.path.until, by});
+    return true;
+}
+
+std::optional<Word> Book::word(const std::string& key)
+{
+    const auto known = record(key);
+    return known ? word_of(believable(*known, clock_.wall()), clock_.wall()) : std::nullopt;
+}
+
+std::optional<WayWord> Book::way_word(const std::string& where)
+{
+    const auto at = addresses_.all.find(where);
+    const auto known = at != addresses_.all.end() ? std::optional(at->second.value) : shelf_ ? shelf_->early(where) : std::nullopt;
+    return known ? word_of(where, believable(*known, clock_.wall()).path, clock_.wall()) : std::nullopt;
+}
+
+void Book::forgotten(const std::string& name)
+{
+    if (forgotten_.size() >= lines_kept)
+        forgotten_.clear();
+    forgotten_[name] = clock_.wall();
+}
+
+WallTime Book::forgotten_at(const std::string& name) const
+{
+    const auto at = forgotten_.find(name);
+    return at == forgotten_.end() ? all_forgotten_ : std::max(at->second, all_forgotten_);
+}
+
+void Book::forgot_all()
+{
+    all_forgotten_ = clock_.wall();
+    forgotten_.clear();
 }
 
 bool Book::forget(const std::string& key)
@@ -287,6 +368,7 @@ bool Book::forget(const std::string& key)
             shelf_->keep(name, shared);
     }
     forget_way(known->peer.address);
+    forgotten(key);
     let_go({key}, false);
     if (shelf_)
         shelf_->drop_peer(key);
@@ -299,6 +381,7 @@ bool Book::forget_way(const std::string& where)
     if (held.value.path == PathRecord{})
         return false;
     held.value.path = {};
+    forgotten(where);
     if (shelf_)
         keep(where, held);
     return true;

@@ -13,6 +13,7 @@
 #include "peers/manners.hpp"
 #include "peers/portrait.hpp"
 #include "peers/rules.hpp"
+#include "peers/told.hpp"
 
 #include <functional>
 #include <list>
@@ -99,6 +100,18 @@ public:
     /// What another process learned of a set or an address; later news outvotes earlier.
     void put(const std::string& name, const Manners& manners);
 
+    /// What a sibling tells (told.hpp). False: it was no news, or older than what is known here.
+    bool hear(const Word& word, const std::string& by);
+    bool hear(const WayWord& word, const std::string& by);
+    /// What is told to siblings; none: nothing.
+    std::optional<Word> word(const std::string& key);
+    std::optional<WayWord> way_word(const std::string& address);
+    /// Nothing that siblings tell of what was before now is heard any more.
+    void forgot_all();
+
+    /// Told which peer, by its key, or which address there is more to tell of.
+    std::function<void(const std::string& key)> on_word;
+    std::function<void(const std::string& address)> on_way_word;
     /// Told of what put() of memory's book is to hear.
     std::function<void(const std::string& name, const Manners&)> on_manners;
     /// Told of every observation of saw(), and of every event.
@@ -110,6 +123,7 @@ public:
     std::size_t peers() const { return peers_.all.size(); }
     /// Of those held here.
     std::vector<std::string> keys() const { return {peers_.order.begin(), peers_.order.end()}; }
+    std::vector<std::string> addresses() const { return {addresses_.order.begin(), addresses_.order.end()}; }
     const Options& options() const { return options_; }
 
 private:
@@ -136,6 +150,9 @@ private:
     Held<SiteRecord>& site(const std::string& key);
     Held<EarlyRecord>& address(const std::string& key);
     void take_early(const Observation& observation);
+    void forgotten(const std::string& name);
+    WallTime forgotten_at(const std::string& name) const;
+    void spread(const PeerKey& peer, const std::vector<Event>& events);
     template <class Value>
     void keep(const std::string& key, Held<Value>& held);
     template <class Value>
@@ -154,6 +171,8 @@ private:
     Kept<Manners> manners_;
     std::unordered_map<std::string, Line> lines_;
     Greylists greylists_;
+    std::unordered_map<std::string, WallTime> forgotten_;  // by an operator, by key or address: siblings are not to bring it back
+    WallTime all_forgotten_{};
     std::unordered_map<std::string, SteadyTime> canaries_;  // handed out, no answer yet: one at a time
 };
 

@@ -71,6 +71,9 @@ private:
         });
         if (record_.limits_until <= now_)
             record_.limits = {};
+        if (record_.told_limits.until <= now_)
+            record_.told_limits = {};
+        std::erase_if(record_.cleared, [&](const Cleared& old) { return !within(old.when, quirk_lifetime, now_); });
     }
 
     void note_features()
@@ -122,8 +125,10 @@ private:
         guilty.try_without = false;
         guilty.clean_canaries = 0;
         guilty.until = now_ + quirk_lifetime;
+        guilty.told_by.clear();
         if (!news)
             return;
+        std::erase_if(record_.cleared, [&](const Cleared& old) { return old.quirk == guilty.quirk; });
         guilty.since = now_;
         guilty.canary = now_;
         if (within(record_.removed, quirk_lifetime, now_))
@@ -161,6 +166,7 @@ private:
             return;
         at.canary = now_;
         at.clean_canaries = 0;
+        at.told_by.clear();                     // it is our own evidence now
         if (at.convicted)
             at.until = now_ + quirk_lifetime;
     }
@@ -202,6 +208,7 @@ private:
     void worked(Mark& at, const Sighting& sighting)
     {
         count(at.tally, &Tally::with_ok);
+        at.worked = now_;
         if (at.quirk == Quirk::no_bdat)
             at.number = std::max(at.number, sighting.number);
         if (!at.convicted || !in_canary(at, seen_))
@@ -213,6 +220,8 @@ private:
         note_change();
         record_.removed = now_;
         const Quirk quirk = at.quirk;
+        std::erase_if(record_.cleared, [&](const Cleared& old) { return old.quirk == quirk; });
+        record_.cleared.push_back({quirk, now_, {}});
         std::erase_if(record_.marks, [&](const Mark& known) { return known.quirk == quirk; });
     }
 
@@ -379,6 +388,10 @@ Known known_of(const Record& record, WallTime now)
     }
     if (record.limits_until > now)
         known.limits = record.limits;
+    if (const ToldLimits& told = record.told_limits; told.until > now)
+        for (const auto limit : {&Limits::recipients_per_mail, &Limits::errors_per_session})
+            if (told.limits.*limit != 0 && (known.limits.*limit == 0 || told.until > record.limits_until))
+                known.limits.*limit = told.limits.*limit;
     known.privileges.bdat_first = record.discards_bdat_until > now;
     known.learned = known.quirks;
     known.slowest = slowest_answer(record);
@@ -435,15 +448,24 @@ std::string text_of(const Event& event, bool only_reported)
     const std::string who = fmt::format("{}[{}]", event.peer.banner_host.empty() ? "unknown" : printable(event.peer.banner_host), event.peer.address);
     switch (event.kind) {
     case Event::Kind::learned:
+        if (!event.told_by.empty())             // the sibling has said the rest
+            return fmt::format("peer {}: told by {}: {}; {}{}, until {}", who, event.told_by, event.quirks.text(),
+                               only_reported ? "would change: " : "", changes_of(event.quirks), date_of(event.until));
         return fmt::format("peer {}: learned {}: {}; {}{}, until {}; by hand: {}", who, event.quirks.text(), event.seen,
                            only_reported ? "would change: " : "", changes_of(event.quirks), date_of(event.until), by_hand(event.peer, event.quirks));
     case Event::Kind::expired: return fmt::format("peer {}: {} has expired", who, event.quirks.text());
-    case Event::Kind::removed: return fmt::format("peer {}: {} is gone: two tests found nothing of it", who, event.quirks.text());
+    case Event::Kind::removed:
+        if (!event.told_by.empty())
+            return fmt::format("peer {}: told by {}: {} is gone", who, event.told_by, event.quirks.text());
+        return fmt::format("peer {}: {} is gone: two tests found nothing of it", who, event.quirks.text());
     case Event::Kind::early_off:
         return fmt::format("peer {}: learned no-early: {}; {}nothing is said before its greeting, until {}; by hand: "
                            "smtp_discard_ehlo_keyword_address_maps, \"{} silent-discard, pipeconnect\"",
                            who, event.seen, only_reported ? "would change: " : "", date_of(event.until), event.peer.address);
     case Event::Kind::path:
+        if (!event.told_by.empty())
+            return fmt::format("the way to {}: told by {}: {}; {}segments are small there, until {}", event.peer.address, event.told_by, event.seen,
+                               only_reported ? "would change: " : "", date_of(event.until));
         return fmt::format("peer {}: {}; {}segments are small there, until {}; by hand: a route to {} with \"mtu lock 1280\"", who, event.seen,
                            only_reported ? "would change: " : "", date_of(event.until), event.peer.address);
     case Event::Kind::tls_alarm:

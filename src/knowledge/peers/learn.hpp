@@ -33,6 +33,7 @@ struct Event {
     Quirks quirks;                      // exactly one; of no_param those parameters
     std::string seen;
     WallTime until{};
+    std::string told_by{};              // the sibling whose evidence it is; empty: our own
     bool operator==(const Event&) const = default;
 };
 

@@ -25,6 +25,7 @@ PathNews note_path(PathRecord& record, const PathSeen& seen, WallTime now)
     if (!suspected)
         return PathNews::none;
     record.suspected = {};
+    record.told_by.clear();
     record.until = now + PathRecord::sure_for;
     return PathNews::learned;
 }

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 namespace posthorn::peers {
 
@@ -26,6 +27,7 @@ struct PathRecord {
 
     WallTime suspected{}, until{};      // when they were last lost; of the conviction
     std::uint32_t lost = 0;             // octets of those segments
+    std::string told_by;                // the sibling that convicted it (told.hpp); empty: a session from here
     bool operator==(const PathRecord&) const = default;
 };
 

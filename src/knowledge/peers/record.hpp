@@ -35,6 +35,8 @@ struct Mark {
     WallTime canary{};                  // the last one that gave an answer
     std::uint32_t clean_canaries = 0;
     std::string seen;                   // the last sighting: "MAIL RCPT RSET QUIT: 221"
+    std::string told_by;                // the sibling whose evidence this is (told.hpp); empty: our own
+    WallTime worked{};                  // the feature, here
     bool operator==(const Mark&) const = default;
 };
 
@@ -42,6 +44,22 @@ struct Mark {
 struct Candidate {
     std::uint32_t number = 0, seen = 0;
     bool operator==(const Candidate&) const = default;
+};
+
+/// A quirk that was taken back, by clean canaries: an older word of it counts no more.
+struct Cleared {
+    Quirk quirk{};
+    WallTime when{};
+    std::string told_by;
+    bool operator==(const Cleared&) const = default;
+};
+
+/// Limits that a sibling met, beside those met here.
+struct ToldLimits {
+    Limits limits;
+    WallTime until{};
+    std::string told_by;
+    bool operator==(const ToldLimits&) const = default;
 };
 
 struct Record {
@@ -56,6 +74,8 @@ struct Record {
     std::vector<Mark> marks;
     Limits limits;
     WallTime limits_until{};
+    ToldLimits told_limits;
+    std::vector<Cleared> cleared;
     Candidate recipients, errors;
     Candidate close_after;
     std::array<std::uint32_t, 16> slowest{};    // sessions by the slowest answer to a lone command: below 1, 2, 4 ... ms

@@ -62,12 +62,24 @@ std::string octets_of(const Record& record)
         one.set_canary(micros(mark.canary));
         one.set_clean_canaries(mark.clean_canaries);
         one.set_seen(cut(mark.seen));
+        one.set_told_by(cut(mark.told_by));
+        one.set_worked(micros(mark.worked));
     }
     made.set_recipients_per_mail(record.limits.recipients_per_mail);
     made.set_mails_per_session(record.limits.mails_per_session);
     made.set_errors_per_session(record.limits.errors_per_session);
     made.set_sessions_at_once(record.limits.sessions);
     made.set_limits_until(micros(record.limits_until));
+    for (const Cleared& cleared : record.cleared) {
+        stored::Cleared& one = *made.add_cleared();
+        one.set_quirk(static_cast<std::uint32_t>(cleared.quirk));
+        one.set_when(micros(cleared.when));
+        one.set_told_by(cut(cleared.told_by));
+    }
+    made.set_told_recipients_per_mail(record.told_limits.limits.recipients_per_mail);
+    made.set_told_errors_per_session(record.told_limits.limits.errors_per_session);
+    made.set_told_limits_until(micros(record.told_limits.until));
+    made.set_limits_told_by(cut(record.told_limits.told_by));
     put(record.recipients, made.mutable_recipients());
     put(record.errors, made.mutable_errors());
     put(record.close_after, made.mutable_close_after());
@@ -112,9 +124,17 @@ std::optional<Record> record_of(std::string_view octets)
         mark.canary = time_of(one.canary());
         mark.clean_canaries = one.clean_canaries();
         mark.seen = cut(one.seen());
+        mark.told_by = cut(one.told_by());
+        mark.worked = time_of(one.worked());
     }
     record.limits = {from.recipients_per_mail(), from.mails_per_session(), from.errors_per_session(), from.sessions_at_once()};
     record.limits_until = time_of(from.limits_until());
+    for (const stored::Cleared& one : from.cleared())
+        if (const auto quirk = quirk_of(one.quirk()); quirk && record.cleared.size() < marks_at_most)
+            record.cleared.push_back({*quirk, time_of(one.when()), cut(one.told_by())});
+    record.told_limits = {{.recipients_per_mail = from.told_recipients_per_mail(), .errors_per_session = from.told_errors_per_session()},
+                          time_of(from.told_limits_until()),
+                          cut(from.limits_told_by())};
     record.recipients = candidate_of(from.recipients());
     record.errors = candidate_of(from.errors());
     record.close_after = candidate_of(from.close_after());
@@ -179,6 +199,7 @@ std::string octets_of(const EarlyRecord& record)
     made.set_path_suspected(micros(record.path.suspected));
     made.set_path_until(micros(record.path.until));
     made.set_path_lost(record.path.lost);
+    made.set_path_told_by(cut(record.path.told_by));
     return made.SerializeAsString();
 }
 
@@ -202,7 +223,7 @@ std::optional<EarlyRecord> early_record_of(std::string_view octets)
     record.off_until = time_of(from.off_until());
     record.crowded = time_of(from.crowded());
     record.last = time_of(from.last());
-    record.path = {time_of(from.path_suspected()), time_of(from.path_until()), from.path_lost()};
+    record.path = {time_of(from.path_suspected()), time_of(from.path_until()), from.path_lost(), cut(from.path_told_by())};
     return record;
 }
 

@@ -20,9 +20,11 @@ void by(WallTime latest, Times&... times)
 Record believable(Record record, WallTime now)
 {
     by(now, record.first, record.last, record.changes[0], record.changes[1], record.removed, record.tls_worked, record.tls_alarm);
-    by(now + quirk_lifetime, record.discards_bdat_until, record.limits_until);
+    by(now + quirk_lifetime, record.discards_bdat_until, record.limits_until, record.told_limits.until);
+    for (Cleared& cleared : record.cleared)
+        by(now, cleared.when);
     for (Mark& mark : record.marks) {
-        by(now, mark.first, mark.last, mark.since, mark.canary);
+        by(now, mark.first, mark.last, mark.since, mark.canary, mark.worked);
         by(now + quirk_lifetime, mark.until);
     }
     return record;
