@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 namespace posthorn::verify {
@@ -43,6 +44,37 @@ Result<Scan> scan(const std::string& map, const Clock& clock, Rules rules)
     }));
     return found;
 }
+
+/// The youngest of what is put to it, in bounded room.
+class Youngest {
+public:
+    explicit Youngest(std::size_t most) : most_(most) {}
+    void put(std::string_view key, std::string_view value, WallTime now, const Rules& rules)
+    {
+        if (const auto record = parse(value))
+            if (auto told = told_of(key, *record, now, rules))
+                found_.push_back(*std::move(told));
+        if (found_.size() >= 2 * most_)
+            cut();
+    }
+    std::vector<Told> take()
+    {
+        cut();
+        return std::move(found_);
+    }
+
+private:
+    void cut()
+    {
+        if (found_.size() <= most_)
+            return;
+        std::ranges::nth_element(found_, found_.begin() + static_cast<std::ptrdiff_t>(most_), {}, &Told::age);
+        found_.resize(most_, Told{});
+    }
+
+    std::size_t most_;
+    std::vector<Told> found_;
+};
 
 }  // namespace
 
@@ -130,6 +162,24 @@ awaitable<Result<void>> Cache::flush()
             changed_.try_emplace(key, value);            // what came meanwhile is newer
     flushing_.reset();
     co_return written;
+}
+
+awaitable<Result<std::vector<Told>>> Cache::told(Rules rules, std::size_t most)
+{
+    const WallTime now = clock_.wall();
+    Youngest found(most);
+    for (const Values* values : {flushing_.get(), static_cast<const Values*>(&changed_)})
+        if (values != nullptr)
+            for (const auto& [key, value] : *values)
+                found.put(key, value, now, rules);
+    if (map_.empty())
+        co_return found.take();
+    co_return co_await on_thread(
+        *writer_, [map = map_, &clock = clock_, rules, now, found = std::move(found)]() mutable -> Result<std::vector<Told>> {
+            tables::Tables tables(observe::Log{std::make_shared<observe::MemorySink>(), "verify"}, clock);
+            TRY_VOID(tables.open(map, as_given)->visit([&](std::string_view key, std::string_view value) { found.put(key, value, now, rules); }));
+            return found.take();
+        });
 }
 
 awaitable<Result<Cache::Cleaned>> Cache::cleanup(Rules rules)

@@ -8,12 +8,13 @@
 #include "async/async.hpp"
 #include "observe/log.hpp"
 #include "tables/table.hpp"
-#include "verify/rules.hpp"
+#include "verify/told.hpp"
 
 #include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace posthorn::verify {
 
@@ -43,6 +44,9 @@ public:
     void put(const std::string& key, const Record& record);
     bool dirty() const { return !map_.empty() && !changed_.empty(); }
     awaitable<Result<void>> flush();
+
+    /// Of those that may be told to siblings (told.hpp), the youngest, at most so many.
+    awaitable<Result<std::vector<Told>>> told(Rules rules, std::size_t most);
 
     struct Cleaned {
         std::size_t retained = 0, dropped = 0;

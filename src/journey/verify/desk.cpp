@@ -11,7 +11,9 @@ namespace {
 using namespace std::chrono_literals;
 using Kind = Finding::Kind;
 
-constexpr std::size_t failed_limit = 10'000;
+constexpr std::size_t failed_limit = 10'000, elsewhere_limit = 10'000;
+/// A probe of a sibling that has not ended after this is not waited for.
+constexpr std::chrono::seconds probe_elsewhere{60};
 /// Between looks at what is to be refreshed.
 constexpr std::chrono::milliseconds most_sleep = 30s;
 
@@ -67,9 +69,10 @@ awaitable<Finding> Desk::ask(std::string address, std::chrono::milliseconds pati
     const auto under_way = outstanding_.find(key);
     std::shared_ptr<Outstanding> awaited = under_way == outstanding_.end() ? nullptr : under_way->second;
     const Opinion known = opinion(*record, awaited != nullptr, clock_.wall(), options_.rules);
-    if (known.ask && !awaited && (known.finding.kind != Kind::deliverable || !failed_lately(key))) {
+    const bool elsewhere = known.finding.kind != Kind::in_progress && is_asked_elsewhere(key);       // the refresh is a sibling's
+    if (known.ask && !awaited && !elsewhere && (known.finding.kind != Kind::deliverable || !failed_lately(key))) {
         if (outstanding_.size() < options_.pending_limit) {
-            awaited = begin_probe(key, address);                   // may have ended when this returns
+            awaited = begin_probe(key, address, patience);         // may have ended when this returns
         } else if (known.finding.kind == Kind::in_progress) {
             co_return Finding(Kind::deferred, "Too many address verification requests");
         }
@@ -94,11 +97,11 @@ awaitable<Finding> Desk::ask(std::string address, std::chrono::milliseconds pati
     }
 }
 
-std::shared_ptr<Desk::Outstanding> Desk::begin_probe(const std::string& key, std::string address)
+std::shared_ptr<Desk::Outstanding> Desk::begin_probe(const std::string& key, std::string address, std::chrono::milliseconds patience)
 {
     auto begun = std::make_shared<Outstanding>(executor_, clock_.wall());
     outstanding_.emplace(key, begun);
-    tasks_.spawn(probe(std::move(address), begun));
+    tasks_.spawn(probe(std::move(address), begun, patience));
     return begun;
 }
 
@@ -150,9 +153,86 @@ awaitable<void> Desk::keep_ahead()
     }
 }
 
-awaitable<void> Desk::probe(std::string address, std::shared_ptr<Outstanding> outstanding)
+std::optional<Told> Desk::word(const std::string& key)
 {
+    const auto record = cache_.find(key);
+    return record && *record ? told_of(key, **record, clock_.wall(), options_.rules) : std::nullopt;
+}
+
+bool Desk::hear(const Told& told, const std::string& by)
+{
+    elsewhere_.erase(told.key);
+    const auto under_way = outstanding_.find(told.key);
+    const auto before = cache_.find(told.key);
+    const auto record = before ? heard(*before, told, by, clock_.wall(), options_.rules) : std::nullopt;
+    if (record) {
+        ++counts_.told;
+        cache_.put(told.key, *record);
+        to_write_.notify_all();
+        failed_.erase(told.key);
+    }
+    if (under_way != outstanding_.end()) {
+        if (record)
+            under_way->second->finding = Finding(record->kind, record->text);
+        under_way->second->ended.notify_all();
+    }
+    return record.has_value();
+}
+
+bool Desk::is_asked_elsewhere(const std::string& key)
+{
+    const auto asked = elsewhere_.find(key);
+    if (asked != elsewhere_.end() && asked->second.until > clock_.steady())
+        return true;
+    if (asked != elsewhere_.end())
+        elsewhere_.erase(asked);
+    return false;
+}
+
+void Desk::asked_elsewhere(const std::string& key, const std::string& by, bool over)
+{
+    if (elsewhere_.size() >= elsewhere_limit)
+        std::erase_if(elsewhere_, [now = clock_.steady()](const auto& one) { return one.second.until <= now; });
+    if (!over && elsewhere_.size() < elsewhere_limit)
+        elsewhere_.insert_or_assign(key, Elsewhere{by, clock_.steady() + probe_elsewhere});
+    if (!over)
+        return;
+    elsewhere_.erase(key);
+    if (const auto under_way = outstanding_.find(key); under_way != outstanding_.end())
+        under_way->second->ended.notify_all();
+}
+
+void Desk::away(const std::string& by)
+{
+    std::erase_if(elsewhere_, [&](const auto& one) { return one.second.by == by; });
+    for (const auto& [key, outstanding] : outstanding_)
+        outstanding->ended.notify_all();
+}
+
+/// Half the patience is left for a probe from here.
+awaitable<bool> Desk::answered_elsewhere(const std::string& key, std::shared_ptr<Outstanding> outstanding, std::chrono::milliseconds patience)
+{
+    const SteadyTime until = std::chrono::steady_clock::now() + patience / 2;
+    while (!outstanding->finding && is_asked_elsewhere(key) && !co_await cancelled()) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+        if (left <= 0ms)
+            break;
+        co_await outstanding->ended.wait_for(left);
+    }
+    co_return outstanding->finding.has_value();
+}
+
+awaitable<void> Desk::probe(std::string address, std::shared_ptr<Outstanding> outstanding, std::chrono::milliseconds patience)
+{
+    const std::string key = key_of(address);
+    if (co_await answered_elsewhere(key, outstanding, patience)) {
+        outstanding_.erase(key);
+        outstanding->ended.notify_all();
+        co_return;
+    }
     ++counts_.probes;
+    if (on_asking)
+        on_asking(key, false);
     auto answer = co_await prober_.probe(options_.sender.at(clock_.wall()), address);
     if (answer) {
         learn(address, answer->finding);
@@ -165,8 +245,10 @@ awaitable<void> Desk::probe(std::string address, std::shared_ptr<Outstanding> ou
         log_.warning("address verification of {}: {}", address, answer.error().text());
         outstanding->finding = unavailable();
     }
-    outstanding_.erase(key_of(address));
+    outstanding_.erase(key);
     outstanding->ended.notify_all();
+    if (on_asking && !word(key))
+        on_asking(key, true);
     if (!answer || answer->finding.kind != Kind::deliverable)
         co_return;
     const std::string domain = domain_of(answer->final_address.empty() ? address : answer->final_address);
@@ -232,6 +314,8 @@ void Desk::learn(const std::string& address, const Finding& finding)
         cache_.put(key, *record);
         to_write_.notify_all();
         failed_.erase(key);
+        if (on_word && told_of(key, *record, clock_.wall(), options_.rules))
+            on_word(key);
     } else if (before && *before) {
         if (failed_.size() >= failed_limit)
             std::erase_if(failed_, [now = clock_.steady()](const auto& one) { return now - one.second >= retry_pause; });

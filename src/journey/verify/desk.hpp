@@ -14,6 +14,7 @@
 #include "verify/cache.hpp"
 #include "verify/options.hpp"
 
+#include <functional>
 #include <map>
 #include <unordered_set>
 
@@ -60,8 +61,21 @@ public:
     /// Begins the refreshes whose time has come, as far as the rate allows; from start() on done in time.
     void refresh_ahead();
 
+    /// Siblings (told.hpp): addresses of which there is more to tell, and probes that begin and end without a word to tell.
+    std::function<void(const std::string& key)> on_word;
+    std::function<void(const std::string& key, bool over)> on_asking;
+    std::optional<Told> word(const std::string& key);
+    /// All of them, or the youngest `most`.
+    awaitable<Result<std::vector<Told>>> words(std::size_t most) { return cache_.told(options_.rules, most); }
+    /// False: it was no news. Who waits for the address is answered.
+    bool hear(const Told& told, const std::string& by);
+    /// A sibling asks about it: a question here waits for the answer with half its patience. Over: it has nothing to tell of it.
+    void asked_elsewhere(const std::string& key, const std::string& by, bool over);
+    /// That sibling is away.
+    void away(const std::string& by);
+
     struct Counts {
-        std::uint64_t questions = 0, probes = 0, from_cache = 0, controls = 0, ahead = 0;
+        std::uint64_t questions = 0, probes = 0, from_cache = 0, controls = 0, ahead = 0, told = 0;
     };
     const Counts& counts() const { return counts_; }
 
@@ -74,8 +88,14 @@ private:
         std::optional<Finding> finding;
     };
 
-    awaitable<void> probe(std::string address, std::shared_ptr<Outstanding> outstanding);
-    std::shared_ptr<Outstanding> begin_probe(const std::string& key, std::string address);
+    struct Elsewhere {
+        std::string by;
+        SteadyTime until{};
+    };
+    bool is_asked_elsewhere(const std::string& key);
+    awaitable<bool> answered_elsewhere(const std::string& key, std::shared_ptr<Outstanding> outstanding, std::chrono::milliseconds patience);
+    awaitable<void> probe(std::string address, std::shared_ptr<Outstanding> outstanding, std::chrono::milliseconds patience);
+    std::shared_ptr<Outstanding> begin_probe(const std::string& key, std::string address, std::chrono::milliseconds patience = {});
     void want(const std::string& key, std::string address, const Record& record);
     awaitable<void> keep_ahead();
     void learn(const std::string& address, const Finding& finding);
@@ -96,6 +116,7 @@ private:
     std::unordered_map<std::string, SteadyTime> failed_;                             // refreshes of good addresses, by key
     std::unordered_set<std::string> wanted_;                                         // keys of those in due_
     std::multimap<WallTime, std::string> due_;                                       // addresses to be refreshed ahead of a question
+    std::unordered_map<std::string, Elsewhere> elsewhere_;                           // what siblings ask about, by key
     Signal wanted_one_, to_write_;
     double allowance_ = 0;                                                           // of refreshes ahead
     SteadyTime allowed_at_{};

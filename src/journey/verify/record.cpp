@@ -10,6 +10,8 @@ namespace posthorn::verify {
 
 namespace {
 
+constexpr std::string_view told_mark = "\x1f";
+
 std::int64_t seconds_of(WallTime when) { return std::chrono::floor<std::chrono::seconds>(when).time_since_epoch().count(); }
 
 std::optional<std::uint64_t> take_number(std::string_view& rest)
@@ -26,8 +28,8 @@ std::optional<std::uint64_t> take_number(std::string_view& rest)
 
 std::string to_text(const Record& record)
 {
-    return fmt::format("{}:0:{}:{}", static_cast<int>(record.kind), seconds_of(record.updated),
-                       printable(std::string_view(record.text).substr(0, text_limit), true));
+    return fmt::format("{}:0:{}:{}{}{}", static_cast<int>(record.kind), seconds_of(record.updated),
+                       printable(std::string_view(record.text).substr(0, text_limit), true), record.told_by.empty() ? "" : told_mark, record.told_by);
 }
 
 std::optional<Record> parse(std::string_view text)
@@ -39,7 +41,12 @@ std::optional<Record> parse(std::string_view text)
     if (!updated || *kind > static_cast<std::uint64_t>(Finding::Kind::in_progress) || (*probed == 0 && *updated == 0) ||
         *updated > static_cast<std::uint64_t>(seconds_of(WallTime::max())))
         return std::nullopt;
-    return Record(static_cast<Finding::Kind>(*kind), WallTime{std::chrono::seconds{*updated}}, std::string(text.substr(0, text_limit)));
+    const auto mark = text.rfind(told_mark);
+    Record record(static_cast<Finding::Kind>(*kind), WallTime{std::chrono::seconds{*updated}},
+                  std::string(text.substr(0, std::min(mark, text_limit))));
+    if (mark != text.npos)
+        record.told_by = text.substr(mark + told_mark.size());
+    return record;
 }
 
 std::string key_of(std::string_view address)

@@ -1,7 +1,8 @@
 // verify/record.hpp: what is known of one address, as address_verify_map holds it.      Postfix's verify(8)
 // Shape    "STATUS:PROBED:UPDATED:TEXT"; STATUS 0 deliverable, 1 deferred, 2 undeliverable, 3 being asked for the first time.
 // Units    seconds since the epoch; 0: never. PROBED is read and written as 0: a probe is outstanding in memory only.
-// Text     printable, at most text_limit octets: the reply, or why there is none.
+// Text     printable, at most text_limit octets: the reply, or why there is none. What a sibling told has its name behind that, after an octet that
+//          no text has.
 // Errors   anything else is no record, and counts as nothing known.
 #pragma once
 
@@ -23,6 +24,7 @@ struct Record {
     Finding::Kind kind;
     WallTime updated;                     // whole seconds
     std::string text;
+    std::string told_by;                  // the sibling whose probe it was; empty: our own
 };
 
 std::string to_text(const Record& record);
