@@ -47,6 +47,8 @@ enum class Frame : std::uint16_t {
     trials = 41,         // an operator asks it (handoff/trials.proto)
     hand_over = 42,      // an operator's command that moves messages asks the qmgr of the queue they leave, and
     take_over = 43,      // that of the queue they come to (handoff/moving.proto)
+    sibling_comes = 44,  // posthorn share brings memory a connection with a sibling, as a descriptor
+    siblings = 45,       // an operator asks memory with whom it shares what it knows
     table = 30,          // a process that opens no database asks resolve
 };
 

@@ -3,17 +3,14 @@
 #include "base/strings.hpp"
 #include "config/paths.hpp"
 #include "submit/exit_status.hpp"
-#include "supervisor/layout.hpp"
 
 #include <fmt/format.h>
 
 #include <fcntl.h>
-#include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 
@@ -63,14 +60,6 @@ config::Snapshot load_config(std::string_view command, const std::optional<std::
     if (!snapshot)
         throw Failure(snapshot.error().text(), 78);
     return *snapshot;
-}
-
-void become_owner(const supervisor::Identity& owner)
-{
-    if (::geteuid() != 0)
-        return;
-    if (::setgroups(1, &owner.gid) != 0 || ::setresgid(owner.gid, owner.gid, owner.gid) != 0 || ::setresuid(owner.uid, owner.uid, owner.uid) != 0)
-        throw Failure(fmt::format("become mail_owner: {}", errno_text(errno)), submit::exit_unavailable);
 }
 
 void reserved_for_owner(const config::Snapshot& snapshot)

@@ -9,10 +9,6 @@
 #include <string>
 #include <string_view>
 
-namespace posthorn::supervisor {
-struct Identity;
-}
-
 namespace posthorn::commands {
 
 /// `args` with the command's name in front, as main() has them; the exit status.
@@ -51,6 +47,7 @@ int orders(std::span<char*> args);
 int accounts(std::span<char*> args);
 int trials(std::span<char*> args);
 int standby(std::span<char*> args);
+int share(std::span<char*> args);
 
 /// First of all: a caller may have closed them, and what is opened next would be taken for one of them. A message on standard error would
 /// be written into a queue file.
@@ -72,9 +69,9 @@ config::Snapshot load_config(std::string_view command, const std::optional<std::
 
 /// For who changes what is in the queue: root, or whose the instance's queue directory is. Else a Failure.
 void reserved_for_owner(const config::Snapshot& snapshot);
+/// For who reads another machine's words: root becomes mail_owner. Else a Failure.
+void become_owner(const config::Snapshot& snapshot);
 
-/// What is read from here on is another machine's: root becomes mail_owner.
-void become_owner(const supervisor::Identity& owner);
 /// Whose queue the copy is that the queue directory holds (posthorn standby); none: it holds a queue of its own, or nothing.
 std::optional<std::string> copy_held(const config::Snapshot& snapshot);
 

@@ -14,6 +14,7 @@ constexpr Command table[] = {
     {"orders", orders},         {"helpers", helpers},    {"setting", setting},
     {"reports", reports},       {"accounts", accounts},  {"trials", trials},
     {"standby", standby},
+    {"share", share},
 };
 }  // namespace
 

@@ -175,7 +175,7 @@ int receive(const config::Snapshot& snapshot)
         throw Failure(standby_usage, submit::exit_usage);
     const supervisor::Identity owner = owner_of(snapshot);
     or_fail(supervisor::Layout::from(snapshot).make(owner), submit::exit_unavailable);
-    become_owner(owner);
+    become_owner(snapshot);
     ::signal(SIGPIPE, SIG_IGN);
     const std::string folder = folder_of(snapshot), pid_file = fmt::format("{}/{}", folder, receiver_name);
     const auto files = spool::system_files(folder);
@@ -213,7 +213,7 @@ int promote(const config::Snapshot& snapshot, bool now)
 {
     reserved_for_owner(snapshot);
     const std::string folder = folder_of(snapshot);
-    become_owner(owner_of(snapshot));
+    become_owner(snapshot);
     const auto files = spool::system_files(folder);
     const auto mark = or_fail(standby::read_copy_mark(*files), submit::exit_unavailable);
     if (!mark)

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <vector>
 
 namespace posthorn::inquiry {
 
@@ -32,17 +33,17 @@ inline ipc::ChannelOptions limited(ipc::ChannelOptions options, const Until& unt
 }
 
 template <class Reply, class Request>
-Result<Reply> ask(Fd connected, ipc::ChannelOptions options, ipc::KindOf kind, Request request)
+Result<Reply> ask(Fd connected, ipc::ChannelOptions options, ipc::KindOf kind, Request request, std::vector<Fd> descriptors = {})
 {
     asio::io_context loop{1};
     const auto channel = ipc::Channel::open(loop.get_executor(), std::move(connected), std::move(options));
     Result<Reply> reply = Error{"no answer", "4.3.0"};
     asio::co_spawn(
         loop,
-        [](std::shared_ptr<ipc::Channel> to, ipc::KindOf asked, Request question, Result<Reply>& out) -> awaitable<void> {
-            out = co_await to->call<Reply>(asked, std::move(question));
+        [](std::shared_ptr<ipc::Channel> to, ipc::KindOf asked, Request question, std::vector<Fd> with, Result<Reply>& out) -> awaitable<void> {
+            out = co_await to->call<Reply>(asked, std::move(question), std::move(with));
             to->close();
-        }(channel, kind, std::move(request), reply),
+        }(channel, kind, std::move(request), std::move(descriptors), reply),
         [](std::exception_ptr failure) {
             if (failure)
                 std::rethrow_exception(failure);

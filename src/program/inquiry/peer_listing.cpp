@@ -12,6 +12,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 namespace posthorn::inquiry {
 
 using namespace posthorn::peers;
@@ -41,6 +43,18 @@ std::string standing(const Mark& mark, WallTime now)
     return mark.try_without ? "suspected: the next session goes without the feature" : "suspected";
 }
 
+/// Whose words are in force here.
+std::string tellers_of(const Record& record, WallTime now)
+{
+    std::set<std::string> names;
+    for (const Mark& mark : record.marks)
+        if (mark.convicted && mark.until > now && !mark.told_by.empty())
+            names.insert(printable(mark.told_by));
+    if (record.told_limits.until > now)
+        names.insert(printable(record.told_limits.told_by));
+    return fmt::format("{}", fmt::join(names, ", "));
+}
+
 /// A mark may be no more than the count of sessions in which the feature worked.
 bool says_something(const Mark& mark) { return mark.convicted || mark.try_without || mark.sightings != 0; }
 
@@ -62,6 +76,8 @@ std::string peer_line(const Record& record, WallTime now)
     std::string what = known.quirks.text();
     if (const std::string limits = limits_text(known.limits); !limits.empty())
         what += (what.empty() ? "" : ", ") + limits;
+    if (const std::string tellers = tellers_of(record, now); !tellers.empty())
+        what += " (told by " + tellers + ")";
     return fmt::format("{}  {}  {}  {} sessions, last {}: {}\n", printable(record.peer.address),
                        record.peer.banner_host.empty() ? "-" : printable(record.peer.banner_host),
                        record.peer.site.empty() ? "-" : printable(record.peer.site, true), record.sessions, local_time(record.last),
@@ -95,10 +111,11 @@ std::string peer_text(const Record& record, WallTime now, const Portrait* portra
         if (!says_something(mark))
             continue;
         const Quirks quirks = quirks_of(mark);
-        say(quirks.text(), fmt::format("learned; {}", standing(mark, now)));
+        say(quirks.text(), fmt::format("{}; {}", mark.told_by.empty() ? "learned" : "told by " + printable(mark.told_by), standing(mark, now)));
         if (!mark.seen.empty())
             say("", fmt::format("seen: {}, the last time {}", printable(mark.seen, true), local_time(mark.last)));
-        say("", fmt::format("{} sightings{}", mark.sightings, mark.first == WallTime{} ? "" : " since " + local_time(mark.first)));
+        if (mark.told_by.empty() || mark.sightings != 0)
+            say("", fmt::format("{} sightings{}", mark.sightings, mark.first == WallTime{} ? "" : " since " + local_time(mark.first)));
         if (mark.tally != Tally{})
             say("", fmt::format("with the feature {} sessions went well and {} failed, without it {} and {}", mark.tally.with_ok,
                                 mark.tally.with_failed, mark.tally.without_ok, mark.tally.without_failed));
@@ -111,6 +128,8 @@ std::string peer_text(const Record& record, WallTime now, const Portrait* portra
     }
     if (const std::string limits = limits_text(record.limits); !limits.empty())
         say("limits", fmt::format("{} (learned; {} {})", limits, record.limits_until > now ? "until" : "expired", local_time(record.limits_until)));
+    if (const ToldLimits& told = record.told_limits; told.until > now)
+        say("limits", fmt::format("{} (told by {}; until {})", limits_text(told.limits), printable(told.told_by), local_time(told.until)));
     if (flapping(record, now))
         say("flapping", "its announcements or faults change: two sightings are asked for");
     if (const auto slowest = slowest_answer(record); slowest.count() != 0)
@@ -127,20 +146,23 @@ std::string peer_json(const Record& record, WallTime now, const Portrait* portra
             continue;
         const Quirks what = quirks_of(mark);
         quirks += fmt::format(
-            R"({}{{"quirk": {}, "source": "learned", "in_force": {}, "since": {}, "until": {}, "seen": {}, "first": {}, "last": {}, "sightings": {}, )",
-            quirks.empty() ? "" : ", ", json_text(what.text()), mark.convicted && mark.until > now, json_time(mark.since), json_time(mark.until),
-            json_text(mark.seen), json_time(mark.first), json_time(mark.last), mark.sightings);
+            R"({}{{"quirk": {}, "source": "learned", "told_by": {}, "in_force": {}, "since": {}, "until": {}, "seen": {}, "first": {}, "last": {}, "sightings": {}, )",
+            quirks.empty() ? "" : ", ", json_text(what.text()), json_text(mark.told_by), mark.convicted && mark.until > now, json_time(mark.since),
+            json_time(mark.until), json_text(mark.seen), json_time(mark.first), json_time(mark.last), mark.sightings);
         quirks += fmt::format(R"("with_feature": {{"well": {}, "failed": {}}}, "without_feature": {{"well": {}, "failed": {}}}, "by_hand": {}}})",
                               mark.tally.with_ok, mark.tally.with_failed, mark.tally.without_ok, mark.tally.without_failed,
                               mark.convicted ? json_text(by_hand(record.peer, what)) : std::string("null"));
     }
     return fmt::format(
         R"({{"address": {}, "banner_host": {}, "site": {}, "sessions": {}, "first": {}, "last": {}, "announces": {}, "announces_with_tls": {}, )"
-        R"("in_force": {}, "quirks": [{}], "limits": {{"recipients_per_mail": {}, "mails_per_session": {}, "errors_per_session": {}, "sessions": {}, "until": {}}}, "changes": {}}})",
+        R"("in_force": {}, "quirks": [{}], "limits": {{"recipients_per_mail": {}, "mails_per_session": {}, "errors_per_session": {}, "sessions": {}, "until": {}}}, )"
+        R"("limits_told": {{"recipients_per_mail": {}, "errors_per_session": {}, "until": {}, "told_by": {}}}, "changes": {}}})",
         json_text(record.peer.address), json_text(record.peer.banner_host), json_text(record.peer.site), record.sessions, json_time(record.first),
         json_time(record.last), json_text(keywords_of(record.keywords_clear)), json_text(keywords_of(record.keywords_tls)),
         json_text(known.quirks.text()), quirks, record.limits.recipients_per_mail, record.limits.mails_per_session, record.limits.errors_per_session,
-        record.limits.sessions, json_time(record.limits_until), portrait ? changes_json(*portrait, WallTime{}) : "[]");
+        record.limits.sessions, json_time(record.limits_until), record.told_limits.limits.recipients_per_mail,
+        record.told_limits.limits.errors_per_session, json_time(record.told_limits.until), json_text(record.told_limits.told_by),
+        portrait ? changes_json(*portrait, WallTime{}) : "[]");
 }
 
 }  // namespace posthorn::inquiry

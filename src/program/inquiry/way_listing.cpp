@@ -21,7 +21,11 @@ WallTime small_until(const WayKnown& known, WallTime now)
     return is_proved(known, now) ? known.path.until : known.path.suspected + PathRecord::suspected_for;
 }
 
-std::string what_is_lost(const WayKnown& known) { return fmt::format("segments of {} octets are lost", known.path.lost); }
+std::string what_is_lost(const WayKnown& known)
+{
+    return fmt::format("segments of {} octets are lost{}", known.path.lost,
+                       known.path.told_by.empty() ? "" : " (told by " + printable(known.path.told_by) + ")");
+}
 
 }  // namespace
 

@@ -160,6 +160,8 @@ void add(Text& text, const handoff::VerifyKnowledge& known)
     text.head("verification");
     if (known.known()) {
         text.say("known", fmt::format("{} since {}: {}", word_of(known), time_or(known.updated(), "?"), printable(known.text(), true)));
+        if (!known.told_by().empty())
+            text.say("told by", printable(known.told_by()) + ": its probe, not one from here");
         text.say("asked anew", "at the first question after, or where it is in use at, " + time_or(known.refresh(), "?"));
         text.say("counts until", time_or(known.expires(), "?"));
         const bool good = static_cast<handoff::Finding::Kind>(known.kind()) == handoff::Finding::Kind::deliverable;
@@ -332,10 +334,10 @@ std::string why_json(const Why& why, WallTime now)
     if (why.verification) {
         const handoff::VerifyKnowledge& known = *why.verification;
         text += fmt::format(
-            R"(, "verification": {{"known": {}, "status": {}, "text": {}, "updated": {}, "refresh": {}, "expires": {}, "takes_all": {}, "wait": {}, )"
+            R"(, "verification": {{"known": {}, "status": {}, "text": {}, "updated": {}, "refresh": {}, "expires": {}, "takes_all": {}, "told_by": {}, "wait": {}, )"
             R"("asked_since": {}, "waiting": {}}})",
             known.known(), known.known() ? json_text(word_of(known)) : std::string("null"), json_text(known.text()), json_time(known.updated()),
-            json_time(known.refresh()), json_time(known.expires()), json_time(known.takes_all()),
+            json_time(known.refresh()), json_time(known.expires()), json_time(known.takes_all()), json_text(known.told_by()),
             known.asked_since() != 0 ? json_text(handoff::name_of(Wait::probe).name) : std::string("null"), json_time(known.asked_since()),
             known.waiting());
     }

@@ -9,7 +9,6 @@
 #include "moving/taking.hpp"
 #include "spool/incoming.hpp"
 #include "submit/exit_status.hpp"
-#include "supervisor/layout.hpp"
 
 #include <fmt/format.h>
 
@@ -253,10 +252,7 @@ int run_take_over(std::span<char*> args)
         throw Failure(take_over_usage, submit::exit_usage);
     const config::Snapshot snapshot = commands::load_config("posthorn", directory);
     commands::reserved_for_owner(snapshot);
-    const auto owner = supervisor::identity(snapshot);
-    if (!owner)
-        throw Failure(owner.error().text(), submit::exit_unavailable);
-    commands::become_owner(*owner);
+    commands::become_owner(snapshot);                               // what is read from here on is another machine's
     ::signal(SIGPIPE, SIG_IGN);
     ReceivingQueue queue(snapshot);
     Stream stream(0, 1, "posthorn hand-over");

@@ -123,6 +123,11 @@ inline constexpr CounterInfo verify_from_cache{.name = "verify_from_cache", .hel
 inline constexpr CounterInfo verify_controls{.name = "verify_controls", .help = "Probes of made-up addresses."};
 inline constexpr CounterInfo transcripts_stored{.name = "transcripts_stored", .help = "Transcripts of sessions that were stored."};
 inline constexpr CounterInfo transcripts_dropped{.name = "transcripts_dropped", .help = "Transcripts that could not be stored."};
+inline constexpr CounterInfo siblings_connected{
+    .name = "siblings_connected", .kind = Kind::gauge, .help = "Sessions with siblings, which tell each other what they learned (memory_siblings)."};
+inline constexpr CounterInfo siblings_told{.name = "siblings_told", .help = "Words of servers, ways and addresses that siblings were told."};
+inline constexpr CounterInfo siblings_heard{.name = "siblings_heard", .help = "Such words that they told us."};
+inline constexpr CounterInfo siblings_news{.name = "siblings_news", .help = "Of these, what was not known here."};
 inline constexpr CounterInfo peers_known{.name = "peers_known", .kind = Kind::gauge, .help = "Servers of which something is known."};
 inline constexpr CounterInfo peers_learned{.name = "peers_learned", .help = "Quirks that were learned of servers, by quirk."};
 inline constexpr CounterInfo peers_changed{.name = "peers_changed",
@@ -208,6 +213,10 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            verify_controls,
                                            transcripts_stored,
                                            transcripts_dropped,
+                                           siblings_connected,
+                                           siblings_told,
+                                           siblings_heard,
+                                           siblings_news,
                                            peers_known,
                                            peers_learned,
                                            peers_changed,

@@ -12,6 +12,7 @@
 #include "services/peer_memory.hpp"
 #include "services/programs.hpp"
 #include "services/screen_link.hpp"
+#include "services/sibling_desk.hpp"
 #include "services/startup.hpp"
 #include "services/sts_link.hpp"
 #include "services/table_files.hpp"
@@ -63,8 +64,10 @@ public:
           sts_(service.start_record().data_directory(), clock_, service.log_as("smtp"), service.executor(), dispatcher_),
           transcripts_(service.executor(), fmt::format("{}/{}", service.start_record().data_directory(), handoff::transcript_folder),
                        TranscriptLimits::from(service.config()), clock_, service.log_as("smtp")),
-          trials_(service.start_record().data_directory(), clock_, service.log(), service.executor(), dispatcher_)
+          trials_(service.start_record().data_directory(), clock_, service.log(), service.executor(), dispatcher_),
+          siblings_(service, clock_, peers_, desk_)
     {
+        siblings_.serve(dispatcher_);
         transcripts_.serve(dispatcher_);
         dispatcher_.on<handoff::VerifyRequest, handoff::VerifyReply>(Frame::verify,
                                                                      [this](handoff::VerifyRequest request) { return verify(std::move(request)); });
@@ -95,6 +98,7 @@ public:
         tasks_.spawn(rotate());
         tasks_.spawn(report_rates());
         tasks_.spawn(peers_.run());
+        siblings_.start(service_.config());
         tasks_.spawn(sts_.run());
         tasks_.spawn(transcripts_.run());
         tasks_.spawn(trials_.run());
@@ -104,6 +108,7 @@ public:
     {
         for (const auto& server : servers_)
             co_await server->close();
+        co_await siblings_.close();
         co_await tasks_.close();
         rates_.report();
         co_await desk_.close();
@@ -123,6 +128,7 @@ public:
         period_ = snapshot.get(tls::smtpd_tls_session_cache_timeout);
         desk_.reconfigure(verify::Options::from(service_.config_for("verify"), origin_));
         peers_.reload(snapshot);
+        siblings_.reload(snapshot);
         screen_.reload();
         rates_.set_unit(snapshot.get(anvil_rate_time_unit));
         report_every_ = snapshot.get(anvil_status_update_time);
@@ -143,6 +149,7 @@ public:
         handoff::count(reply, anvil_clients, rates_.clients());
         handoff::count(reply, screen_clients, screen_.clients());
         peers_.count(reply);
+        siblings_.count(reply);
     }
 
 private:
@@ -152,14 +159,16 @@ private:
         return [this, connection = std::move(connection), staged = std::make_shared<PeerKeeper::Staged>()](ipc::Incoming incoming) {
             if (incoming.kind == static_cast<ipc::Kind>(Frame::client_event))
                 return client_event(connection.lock().get(), std::move(incoming));
-            const bool of_trials = incoming.kind == static_cast<ipc::Kind>(Frame::trials);
-            if (!of_trials && incoming.kind != static_cast<ipc::Kind>(Frame::peer_command))
+            const bool for_operators = incoming.kind == static_cast<ipc::Kind>(Frame::trials) ||
+                                       incoming.kind == static_cast<ipc::Kind>(Frame::sibling_comes) ||
+                                       incoming.kind == static_cast<ipc::Kind>(Frame::siblings);
+            if (!for_operators && incoming.kind != static_cast<ipc::Kind>(Frame::peer_command))
                 return dispatcher_.dispatch(std::move(incoming));
             const auto channel = connection.lock();
             const unsigned uid = channel ? channel->credentials().uid : ~0U;
             if (uid != 0 && uid != ::geteuid())
                 return incoming.responder.fail(Error{"permission denied", "5.7.1"});
-            if (of_trials)
+            if (for_operators)
                 return dispatcher_.dispatch(std::move(incoming));
             auto command = incoming.parse<peers::stored::Command>();
             if (!command)
@@ -230,6 +239,7 @@ private:
             told.set_known(true);
             told.set_kind(static_cast<std::uint32_t>(known.record->kind));
             told.set_text(known.record->text);
+            told.set_told_by(known.record->told_by);
             told.set_updated(known.record->updated.time_since_epoch().count());
             told.set_refresh(known.worth.refresh.time_since_epoch().count());
             told.set_expires(known.worth.expires.time_since_epoch().count());
@@ -265,6 +275,7 @@ private:
     StsDesk sts_;
     TranscriptKeeper transcripts_;
     TrialDesk trials_;
+    SiblingDesk siblings_;
     std::vector<std::unique_ptr<ipc::Server>> servers_;
 };
 

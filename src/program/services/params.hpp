@@ -115,9 +115,17 @@ inline constexpr Param<std::chrono::seconds> queue_standby_timeout{
     .least = std::chrono::seconds{1},
     .doc = "How long the copy of the queue may take to store what it is told, before it counts as away.",
     .own = true};
+inline constexpr Param<config::List> memory_siblings{
+    .name = "memory_siblings",
+    .initial = "",
+    .doc =
+        "Names of spawn lines of master.cf whose commands lead to a `posthorn share` on another machine, as ssh HOST posthorn share: both tell each other what they "
+        "learned of servers and addresses.",
+    .own = true};
 inline constexpr config::ParamInfo params[] = {queue_standby,
                                                queue_standby_required,
                                                queue_standby_timeout,
+                                               memory_siblings,
                                                record_types,
                                                record_headers,
                                                record_hook_url,

@@ -23,7 +23,7 @@ namespace {
 constexpr std::size_t peers_stored = 100'000, peers_held = 10'000, peers_borrowed = 2'000, portraits_held = 5'000, portraits_unstored = 25'000;
 constexpr std::chrono::seconds borrowed_for{30}, write_interval{1}, look_interval{30}, spread_patience{2};
 /// Observations that wait for memory; more are dropped: what is true will be seen again.
-constexpr std::size_t observations_at_most = 1'000;
+constexpr std::size_t observations_at_most = 1'000, told_lines_at_most = 20;
 
 std::string store_path(const process::Service& service) { return fmt::format("{}/{}", service.start_record().data_directory(), peers::store_name); }
 
@@ -113,9 +113,11 @@ PeerKeeper::PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispa
 {
     gallery_.on_change = [this](const peers::PeerKey& peer, const peers::Change& change) { say(peer, change); };
     book_.on_event = [this](const peers::Event& event) {
+        const std::string line = peers::text_of(event, only_reported_);
+        if (!event.told_by.empty())
+            return log_told(line);
         if (event.kind == peers::Event::Kind::learned)
             learned_.add({event.quirks.text()});
-        const std::string line = peers::text_of(event, only_reported_);
         event.kind == peers::Event::Kind::tls_alarm ? log_.warning("{}", line) : log_.info("{}", line);
     };
     dispatcher.on_notice<peers::stored::Observed>(Frame::peer_observed, [this](peers::stored::Observed frame) {
@@ -139,6 +141,28 @@ void PeerKeeper::take(const peers::Observation& observation)
         return;
     if (const auto record = book_.record(observation.peer); record && record->limits_until > clock_.wall())
         gallery_.take(observation, record->limits);
+}
+
+bool PeerKeeper::note(bool news)
+{
+    if (news && !std::exchange(changed_, true))
+        change_.notify_all();
+    return news;
+}
+
+/// A sibling that comes back after a long time has much to tell: that many lines a minute, and how many more there were.
+void PeerKeeper::log_told(const std::string& line)
+{
+    const WallTime now = clock_.wall();
+    if (now - told_since_ >= std::chrono::minutes{1} || now < told_since_) {
+        if (told_lines_ > told_lines_at_most)
+            log_.info("{} more was told by siblings in the minute from {}: posthorn peers", told_lines_ - told_lines_at_most,
+                      peers::date_of(told_since_));
+        told_since_ = now;
+        told_lines_ = 0;
+    }
+    if (++told_lines_ <= told_lines_at_most)
+        log_.info("{}", line);
 }
 
 void PeerKeeper::say(const peers::PeerKey& peer, const peers::Change& change)
@@ -255,6 +279,7 @@ awaitable<void> PeerKeeper::command(peers::stored::Command command, std::shared_
         if (command.all()) {
             keys = store_ ? store_->keys() : book_.keys();
             changed.set_all(true);
+            book_.forgot_all();
         }
         std::vector<peers::PeerKey> gone;
         for (const std::string& key : keys)

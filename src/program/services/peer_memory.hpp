@@ -67,10 +67,19 @@ public:
     /// What is not stored yet.
     void write_out();
     void reload(const config::Snapshot& snapshot);
+    /// What a sibling told. False: it was no news.
+    bool hear(const peers::Word& word, const std::string& by) { return note(book_.hear(word, by)); }
+    bool hear(const peers::WayWord& word, const std::string& by) { return note(book_.hear(word, by)); }
+    /// What siblings are told, and who hears that there is more of it.
+    peers::Book& book() { return book_; }
+    std::vector<std::string> keys() const { return store_ ? store_->keys() : book_.keys(); }
+    std::vector<std::string> addresses() const { return store_ ? store_->addresses() : book_.addresses(); }
     void count(handoff::CountersReply& reply) const;
 
 private:
     void take(const peers::Observation& observation);
+    bool note(bool news);
+    void log_told(const std::string& line);
     void say(const peers::PeerKey& peer, const peers::Change& change);
     void say_what_was_not_said();
     void forget_portraits(const std::vector<peers::PeerKey>& of, bool all);
@@ -91,6 +100,8 @@ private:
     peers::Herald herald_;
     asio::thread_pool thread_{1};
     bool in_trouble_ = false;
+    WallTime told_since_{};                    // lines of what siblings told, in the minute from here
+    std::size_t told_lines_ = 0;
     observe::Tally<1> learned_{100};           // by quirk
     observe::Tally<1> changed_of_{20};         // by kind
 };

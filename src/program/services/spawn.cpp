@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <list>
 
@@ -23,6 +24,20 @@ namespace posthorn::services {
 using process::May;
 
 namespace {
+
+constexpr std::chrono::seconds no_time_limit = std::chrono::hours{24 * 365 * 10};
+
+/// To a sibling, or to the copy of the queue.
+bool leads_to_another_machine(const config::Snapshot& config, std::string_view name)
+{
+    return config.get(queue_standby) == name ||
+           std::ranges::any_of(config.get(memory_siblings), [&](const config::ListMember& member) { return member.text == name; });
+}
+
+bool is_written(const config::Snapshot& config, std::string_view parameter)
+{
+    return std::ranges::any_of(config.written(), [&](const auto& one) { return one.first == parameter; });
+}
 
 /// What is read before the process is confined.
 struct PreparedSpawn {
@@ -36,12 +51,13 @@ struct PreparedSpawn {
         command.environment = exported(service.config().get(export_environment), ::environ);
         if (::geteuid() == 0)
             command.user = user;
-        // The line to the copy of the queue is there for as long as both are.
-        if (service.config().get(queue_standby) != service.name())
-            time_limit = service.config().get(service_time_limit, service.name());
+        time_limit = service.config().get(service_time_limit, service.name());
+        // Such a way lasts as long as both live, unless somebody wrote how long.
+        if (leads_to_another_machine(service.config(), service.name()) && !is_written(service.config(), service.name() + "_time_limit"))
+            time_limit = no_time_limit;
     }
     process::Command command;
-    std::optional<std::chrono::seconds> time_limit;
+    std::chrono::seconds time_limit{};
 };
 
 class SpawnService final : public process::Work {
@@ -113,11 +129,7 @@ private:
     awaitable<void> follow(std::shared_ptr<Child> child)
     {
         Descriptor end(service_.executor(), child->running.process.release());
-        asio::steady_timer limit(service_.executor());
-        if (prepared_.time_limit)
-            limit.expires_after(*prepared_.time_limit);
-        else
-            limit.expires_at(std::chrono::steady_clock::time_point::max());
+        asio::steady_timer limit(service_.executor(), prepared_.time_limit);
         limit.async_wait([this, child](boost::system::error_code error) {
             if (error || child->ended)
                 return;
