@@ -333,21 +333,28 @@ std::optional<WayWord> Book::way_word(const std::string& where)
 
 void Book::forgotten(const std::string& name)
 {
+    // Of a hundred thousand that go together with all, each need not be kept.
+    if (const auto all = name.empty() ? std::nullopt : forgotten_itself({}); all && within(*all, told_again, clock_.wall()))
+        return;
+    if (shelf_)
+        return shelf_->keep_forgotten(name, clock_.wall());
     if (forgotten_.size() >= lines_kept)
         forgotten_.clear();
     forgotten_[name] = clock_.wall();
 }
 
-WallTime Book::forgotten_at(const std::string& name) const
+std::optional<WallTime> Book::forgotten_itself(const std::string& name) const
 {
+    if (shelf_)
+        return shelf_->forgotten(name);
     const auto at = forgotten_.find(name);
-    return at == forgotten_.end() ? all_forgotten_ : std::max(at->second, all_forgotten_);
+    return at == forgotten_.end() ? std::nullopt : std::optional(at->second);
 }
 
-void Book::forgot_all()
+WallTime Book::forgotten_at(const std::string& name) const
 {
-    all_forgotten_ = clock_.wall();
-    forgotten_.clear();
+    const WallTime latest = std::max(forgotten_itself(name).value_or(WallTime{}), forgotten_itself({}).value_or(WallTime{}));
+    return std::min(latest, clock_.wall());                         // of a clock that was ahead
 }
 
 bool Book::forget(const std::string& key)

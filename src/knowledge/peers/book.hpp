@@ -48,6 +48,9 @@ public:
     virtual std::optional<Portrait> portrait(const std::string&) { return std::nullopt; }
     virtual void keep(const std::string&, const Portrait&) {}
     virtual void drop_portrait(const std::string&) {}
+    /// When an operator had a peer (its key), a way (an address) or, by the empty name, everything forgotten: siblings are not to bring it back.
+    virtual std::optional<WallTime> forgotten(const std::string&) { return std::nullopt; }
+    virtual void keep_forgotten(const std::string&, WallTime) {}
 };
 
 /// "192.0.2.2 va3ehsmhs018.bigfish.com": of a peer; never longer than 300 octets.
@@ -107,7 +110,7 @@ public:
     std::optional<Word> word(const std::string& key);
     std::optional<WayWord> way_word(const std::string& address);
     /// Nothing that siblings tell of what was before now is heard any more.
-    void forgot_all();
+    void forgot_all() { forgotten({}); }
 
     /// Told which peer, by its key, or which address there is more to tell of.
     std::function<void(const std::string& key)> on_word;
@@ -152,6 +155,7 @@ private:
     void take_early(const Observation& observation);
     void forgotten(const std::string& name);
     WallTime forgotten_at(const std::string& name) const;
+    std::optional<WallTime> forgotten_itself(const std::string& name) const;
     void spread(const PeerKey& peer, const std::vector<Event>& events);
     template <class Value>
     void keep(const std::string& key, Held<Value>& held);
@@ -171,8 +175,7 @@ private:
     Kept<Manners> manners_;
     std::unordered_map<std::string, Line> lines_;
     Greylists greylists_;
-    std::unordered_map<std::string, WallTime> forgotten_;  // by an operator, by key or address: siblings are not to bring it back
-    WallTime all_forgotten_{};
+    std::unordered_map<std::string, WallTime> forgotten_;  // by an operator, as Shelf has it, where there is no shelf
     std::unordered_map<std::string, SteadyTime> canaries_;  // handed out, no answer yet: one at a time
 };
 

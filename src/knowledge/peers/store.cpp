@@ -83,7 +83,7 @@ struct Store::Core {
     std::mutex at_file;                         // without LMDB's locks, no reader of this process may run beside its writer
     Env env;
     MDB_dbi dbi = 0;
-    Kind peers, sites, addresses, manners, restraints, portraits;
+    Kind peers, sites, addresses, manners, restraints, portraits, forgotten;
     std::shared_ptr<Batch> pending = std::make_shared<Batch>(), writing;
 
     void touch(Kind& kind, const std::string& key)
@@ -137,7 +137,8 @@ struct Store::Core {
         MDB_cursor* cursor = nullptr;
         if (const int code = mdb_cursor_open(begun, dbi, &cursor); code != 0)
             return trouble_of(path, code);
-        std::vector<std::pair<WallTime, std::string>> found_peers, found_sites, found_addresses, found_manners, found_restraints, found_portraits;
+        std::vector<std::pair<WallTime, std::string>> found_peers, found_sites, found_addresses, found_manners, found_restraints, found_portraits,
+            found_forgotten;
         MDB_val key{}, value{};
         int code = 0;
         while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
@@ -154,6 +155,8 @@ struct Store::Core {
                 found_restraints.emplace_back(held->last, name);
             else if (const auto shown = name.starts_with('f') ? portrait_of(view_of(value)) : std::nullopt)
                 found_portraits.emplace_back(shown->last, name);
+            else if (const auto when = name.starts_with('d') ? forgotten_of(view_of(value)) : std::nullopt)
+                found_forgotten.emplace_back(*when, name);
             else
                 pending->changes[name] = std::nullopt;
         }
@@ -166,6 +169,7 @@ struct Store::Core {
         std::ranges::sort(found_manners);
         std::ranges::sort(found_restraints);
         std::ranges::sort(found_portraits);
+        std::ranges::sort(found_forgotten);
         for (const auto& [when, name] : found_peers)
             touch(peers, name);
         for (const auto& [when, name] : found_sites)
@@ -178,6 +182,8 @@ struct Store::Core {
             touch(restraints, name);
         for (const auto& [when, name] : found_portraits)
             touch(portraits, name);
+        for (const auto& [when, name] : found_forgotten)
+            touch(forgotten, name);
         return {};
     }
 };
@@ -279,6 +285,19 @@ void Store::keep(const std::string& key, const Portrait& portrait)
 }
 
 void Store::drop_portrait(const std::string& key) { core_->drop(core_->portraits, key_with('f', key)); }
+
+std::optional<WallTime> Store::forgotten(const std::string& name)
+{
+    const auto octets = core_->find(key_with('d', name));
+    return octets ? forgotten_of(*octets) : std::nullopt;
+}
+
+void Store::keep_forgotten(const std::string& name, WallTime when)
+{
+    const std::string key = key_with('d', name);
+    core_->touch(core_->forgotten, key);
+    core_->pending->changes[key] = octets_of_forgotten(when);
+}
 
 std::vector<std::string> Store::portraits() const
 {

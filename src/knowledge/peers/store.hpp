@@ -1,6 +1,6 @@
 // peers/store.hpp: the records in an LMDB file of the data directory. One writer (memory), any number of readers.
 // Keys     "p" and the peer's key, "s" and the site's name, "e" and an address, "m" and an MX set or address, "q" and an MX set, "f" and a
-//          portrait_key(). Values: stored.proto.
+//          portrait_key(), "d" and what was forgotten. Values: stored.proto.
 // Writing  keep() gathers, write() commits what was gathered in one transaction and may be called on a helper thread while keep() goes on.
 //          A kill loses what was not written, a power cut the last transactions; the file stays whole.
 // Bounded  `capacity` peers and as many sites, a quarter as many portraits; those not seen for longest go first.
@@ -39,6 +39,8 @@ public:
     std::optional<Portrait> portrait(const std::string& key) override;
     void keep(const std::string& key, const Portrait& portrait) override;
     void drop_portrait(const std::string& key) override;
+    std::optional<WallTime> forgotten(const std::string& name) override;
+    void keep_forgotten(const std::string& name, WallTime when) override;
     /// The keys of all portraits.
     std::vector<std::string> portraits() const;
     /// None: nothing is held back any more.

@@ -388,3 +388,19 @@ TEST_CASE("store: what an MX set asked for is kept, listed with what else is kep
     CHECK(!restraint_of(std::string_view("nonsense")));
     CHECK(!restraint_of(std::string_view("")));
 }
+
+TEST_CASE("store: what an operator had forgotten is still known to be so after a restart")
+{
+    const Folder folder;
+    const WallTime when{std::chrono::seconds{1'795'226'081}};
+    {
+        const auto store = Store::open(folder.file(), 10).value();
+        store->keep_forgotten("192.0.2.1 h.test", when);
+        store->keep_forgotten({}, when - std::chrono::hours{1});
+        CHECK(store->flush());
+    }
+    const auto store = Store::open(folder.file(), 10).value();
+    CHECK(store->forgotten("192.0.2.1 h.test") == when);
+    CHECK(store->forgotten({}) == when - std::chrono::hours{1});
+    CHECK_FALSE(store->forgotten("192.0.2.2 h.test"));
+}

@@ -143,6 +143,22 @@ std::optional<Record> record_of(std::string_view octets)
     return record;
 }
 
+std::string octets_of_forgotten(WallTime when)
+{
+    stored::Forgotten made;
+    made.set_version(version);
+    made.set_when(micros(when));
+    return made.SerializeAsString();
+}
+
+std::optional<WallTime> forgotten_of(std::string_view octets)
+{
+    stored::Forgotten from;
+    if (!from.ParseFromArray(octets.data(), static_cast<int>(octets.size())) || from.version() != version)
+        return std::nullopt;
+    return time_of(from.when());
+}
+
 std::string octets_of(const SiteRecord& record)
 {
     stored::Site made;

@@ -26,6 +26,8 @@ std::string octets_of(const EarlyRecord& record);
 std::string octets_of(const Manners& manners);
 std::string octets_of(const Restraint& restraint);
 std::string octets_of(const Portrait& portrait);
+std::string octets_of_forgotten(WallTime when);
+std::optional<WallTime> forgotten_of(std::string_view octets);
 std::optional<Portrait> portrait_of(std::string_view octets);
 std::optional<EarlyRecord> early_record_of(std::string_view octets);
 std::optional<Manners> manners_of(std::string_view octets);

@@ -66,9 +66,12 @@ struct AnyShelf final : Shelf {
     void keep(const std::string& key, const SiteRecord& record) override { sites.insert_or_assign(key, record); }
     void keep(const std::string& key, const EarlyRecord& record) override { ways.insert_or_assign(key, record); }
     void drop_peer(const std::string& key) override { records.erase(key); }
+    std::optional<WallTime> forgotten(const std::string& name) override { return gone.contains(name) ? std::optional(gone.at(name)) : std::nullopt; }
+    void keep_forgotten(const std::string& name, WallTime when) override { gone.insert_or_assign(name, when); }
     std::map<std::string, Record> records;
     std::map<std::string, SiteRecord> sites;
     std::map<std::string, EarlyRecord> ways;
+    std::map<std::string, WallTime> gone;
 };
 
 }  // namespace
@@ -261,6 +264,8 @@ TEST_CASE("told: a book plans by what it heard, stores it, says what it has to t
     CHECK(here.forget(key_of(told_peer)));
     CHECK_FALSE(here.hear(*there.word(to_tell[0]), "mx2"));
     CHECK(here.about({.peer = told_peer}).quirks.empty());
+    Book again(clock, {}, nullptr, &shelf);                          // nor after a restart
+    CHECK_FALSE(again.hear(*there.word(to_tell[0]), "mx2"));
     clock.advance(1h);                                              // what is seen there after that is news
     Observation later = seen;
     later.when = clock.wall();
