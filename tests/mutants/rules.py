@@ -113,6 +113,18 @@ def tls(name, file, rule, broken):
     return ("tls " + name, "tls_test", f"src/wire/tls/{file}.cpp", rule, broken, "in *dane_test.cpp")
 
 
+def sibling(name, path, rule, broken, test="siblings_test", cases=""):
+    return ("siblings: " + name, test, path, rule, broken, cases)
+
+
+def told(name, rule, broken):
+    return sibling("peers: " + name, "src/knowledge/peers/told.cpp", rule, broken, "peers_test", "told:*")
+
+
+def told_address(name, rule, broken, file="told"):
+    return sibling("verify: " + name, f"src/journey/verify/{file}.cpp", rule, broken, "verify_test", "told:*")
+
+
 def verify(name, file, rule, broken):
     return ("verify " + name, "verify_test", f"src/journey/verify/{file}.cpp", rule, broken, "")
 
@@ -300,6 +312,34 @@ RULES = [
     changes("keeps one portrait for all ports", GALLERY, "return port == 0 || port == usual_port ? address : ", "return port != usual_port + 1 ? address : "),
     changes("looks at sessions that have not ended", GALLERY, "if (!observation.whole || ", "if ("),
     changes("says all that a site changes", GALLERY, "if (hour.said < herald_lines) {", "if (hour.said < 100 * herald_lines) {"),
+    # What siblings tell each other: nothing echoes, the younger evidence wins, nothing outlives its own life.
+    told("tells on what was told", "mark.convicted && mark.until > now && mark.told_by.empty()", "mark.convicted && mark.until > now"),
+    told("tells on what was taken back elsewhere", "if (cleared.told_by.empty() && within(", "if (within("),
+    told("tells on a way that was told", "if (path.until <= now || !path.told_by.empty() || path.lost == 0)", "if (path.until <= now || path.lost == 0)"),
+    told("hears a way down", "default: return fault.number == 0 && class_of(fault.quirk) != QuirkClass::security;", "default: return fault.number == 0;"),
+    told("hears helo-only where TLS works", "if (fault.quirk == Quirk::helo_only && within(record_.tls_worked, tls_memory, now_))", "if (false)"),
+    told("believes an older word", "(at->convicted && at->until > now_ && evidence <= at->last + told_again)", "(at->convicted && false)"),
+    told("believes an older word than what works here", "if (own.worked <= evidence)", "if (own.worked != WallTime::max())"),
+    told("keeps a word as long as it says", "std::min(now_ + fault.left, evidence + quirk_lifetime)", "now_ + fault.left"),
+    told("hears what an operator had forgotten", "fault.age >= quirk_lifetime || evidence <= forgotten_)", "fault.age >= quirk_lifetime)"),
+    told("brings back what was taken back since", "cleared != record_.cleared.end() && cleared->when >= evidence)", "cleared != record_.cleared.end() && false)"),
+    told("takes back what was seen since", "guilty->last >= when)", "guilty->last >= when + std::chrono::hours{1000})"),
+    told("tells how many sessions a server takes", "{.recipients_per_mail = record.limits.recipients_per_mail, .errors_per_session = record.limits.errors_per_session}", "record.limits"),
+    sibling("peers: what is ours again stays theirs", LEARN, "        at.told_by.clear();                     // it is our own evidence now\n", "", "peers_test", "told:*"),
+    sibling("peers: an older limit outvotes ours", LEARN, "(known.limits.*limit == 0 || told.until > record.limits_until)", "(known.limits.*limit == 0 || told.until > now)", "peers_test", "told:*"),
+    told_address("tells on what was told", "if (!record.told_by.empty() || key.empty()", "if (key.empty()"),
+    told_address("tells what was put off", "record.kind != Kind::undeliverable || may_be_about_who_asks", "may_be_about_who_asks"),
+    told_address("tells what may be about who asks", "(record.kind != Kind::undeliverable || may_be_about_who_asks(record.text))", "record.kind != Kind::undeliverable"),
+    told_address("believes an older word", "if (before && !says_nothing && when <= before->updated + told_again)", "if (false)"),
+    told_address("counts from when it was heard", "auto record = updated(before, Finding(told.kind, told.text), when, rules);", "auto record = updated(before, Finding(told.kind, told.text), now, rules);"),
+    told_address("asks while a sibling does", "while (!outstanding->finding && is_asked_elsewhere(key)", "while (false && is_asked_elsewhere(key)", "desk"),
+    told_address("waits with all its patience", "steady_clock::now() + patience / 2;", "steady_clock::now() + patience * 100;", "desk"),
+    told_address("waits for a sibling that is away", "std::erase_if(elsewhere_, [&](const auto& one) { return one.second.by == by; });", "", "desk"),
+    sibling("hears half of a frame", "src/program/siblings/words.cpp", "        TRY(auto word, word_of(one));\n        to.push_back(std::move(word));\n",
+            "        auto word = word_of(one);\n        if (word)\n            to.push_back(*std::move(word));\n"),
+    sibling("hears what is known of a domain", "src/program/siblings/words.cpp", "key.find(':') == key.npos && key != verify::cleanup_key", "key != verify::cleanup_key"),
+    sibling("hears who does not say who he is", "src/program/siblings/session.cpp", "if (!introduced_ && !said.has_introduction())", "if (false)"),
+    sibling("talks to itself", "src/program/siblings/session.cpp", "if (introduction.identity() == ours_.identity)", "if (false)"),
     # A signature convicts at once, a suspicion after three and a rate.
     peers("convicts after one suspicion", LEARN, "if (!at.convicted && at.sightings >= suspicions_needed && rate_convicts(at.tally))",
           "if (!at.convicted && rate_convicts(at.tally))"),
