@@ -1,5 +1,5 @@
-// What another machine's memory says, in any octets: what is heard of it is whole frames of whole words, each printable and within its bounds, and says the
-// same when it is said once more.
+// What another machine's memory says, in any octets: what is heard of it is whole frames of whole words, each printable and within its
+// bounds, and says the same when it is said once more.
 #include "fuzz.hpp"
 
 #include "base/strings.hpp"

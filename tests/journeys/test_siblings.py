@@ -129,8 +129,10 @@ class Siblings(Journey):
         self.assertNotIn("told by", self.two.log())
         self.one.run("posthorn", "peers", "forget", "--all")
         self.one.run("postfix", "reload")
-        os.kill(self.two.pids_of("memory")[0], signal.SIGKILL)
-        self.one.wait_log(r"sibling mx2: away: it ended")
+        before = self.connected(self.one, "mx2")["connected"]
+        for posthorn in (self.one, self.two):
+            os.kill(posthorn.pids_of("memory")[0], signal.SIGKILL)
+        wait_until(lambda: self.connected(self.one, "mx2")["connected"] != before, "memory is another")
         self.both_connected()
         wait_until(lambda: self.connected(self.one, "mx2")["heard"] >= 1, "it was told again")
         self.assertNotIn("quit-alone", self.one.run("posthorn", "peers", check=False).stdout)
@@ -194,6 +196,16 @@ class Siblings(Journey):
         self.one.run("postfix", "reload")
         wait_until(lambda: self.status(self.one) == [] and self.status(self.two) == [], "they have parted")
         self.assertIn("No siblings", self.one.run("posthorn", "share", "--status").stdout)
+
+    def test_the_line_that_leads_to_a_sibling_has_no_time_limit_unless_one_is_written(self):
+        self.two_instances({"command_time_limit": "1s", "reload_grace_time": "1s"}, self.sink().port)
+        self.both_connected()
+        since = self.connected(self.one, "mx2")["connected"]
+        time.sleep(2.5)
+        self.assertEqual(self.connected(self.one, "mx2")["connected"], since)
+        self.one.set({"mx2_time_limit": "1s"})
+        self.one.run("postfix", "reload")
+        self.one.wait_log("command time limit exceeded")
 
     def test_garbage_in_place_of_a_sibling_changes_nothing_and_so_does_the_instance_itself(self):
         sink = self.sink()

@@ -30,7 +30,7 @@ public:
         bool required = false;  // for what the log says of a copy that is away
         std::chrono::milliseconds patience{5000};
         std::chrono::milliseconds heartbeat{5000};  // when nothing else is said
-        std::chrono::milliseconds pause{1000}, longest_pause{30'000};  // before it is tried again
+        std::chrono::milliseconds pause{100}, longest_pause{30'000};  // before it is tried again
         std::size_t backlog = 64U << 20;  // octets that wait for the line: more, and who writes waits
     };
     struct Events {

@@ -1,6 +1,6 @@
 // verify/told.hpp: what a machine tells its siblings of an address. Pure.
-// Told     addresses that our own probes found deliverable, or refused: not what a sibling told, so that nothing echoes; not what the next host put off, nor
-//          refusals that may be about who asks (5.7.x: another machine asks from another address).
+// Told     addresses that our own probes found deliverable, or refused: not what a sibling told, so that nothing echoes; not what the next
+//          host put off, nor refusals that may be about who asks (5.7.x: another machine asks from another address).
 // Clocks   of two machines differ: a word has an age, no time.
 // Wins     the younger word; a deliverable address stays so until it expires, as through failing refreshes here (rules.hpp).
 #pragma once

@@ -1,10 +1,13 @@
 // peers/told.hpp: what a machine tells its siblings of a peer, and what becomes of it there. Pure.
-// Told       what its own sessions convicted: quirks, limits of refusals, that TLS worked, that a quirk was taken back, ways that lose large segments.
-// Not told   what was told to it: nothing echoes, however siblings are connected. What depends on who asks from where, or may hurt who believes it:
-//            greylisting, what MX sets ask for, who may be spoken to early or given content with its envelope, suspicions. The class security.
-// Clocks     of two machines differ: a word has ages and what is left of a life, no times. Nothing lives longer than its own life from when it was heard.
-// Wins       the younger evidence, ours or theirs; that a feature worked here is evidence too. What was told is expired and tested as what was learned
-//            here, and is ours as soon as a session from here shows it.
+// Told       what its own sessions convicted: quirks, limits of refusals, that TLS worked, that a quirk was taken back, ways that lose
+//            large segments.
+// Not told   what was told to it: nothing echoes, however siblings are connected. What depends on who asks from where, or may hurt who
+//            believes it: greylisting, what MX sets ask for, who may be spoken to early or given content with its envelope, suspicions. The
+//            class security.
+// Clocks     of two machines differ: a word has ages and what is left of a life, no times. Nothing lives longer than its own life from when
+//            it was heard.
+// Wins       the younger evidence, ours or theirs; that a feature worked here is evidence too. What was told is expired and tested as what
+//            was learned here, and is ours as soon as a session from here shows it.
 #pragma once
 
 #include "peers/learn.hpp"

@@ -1,5 +1,5 @@
-// posthorn share: its standard input and output become a connection of the living memory with that of another machine. What is said on it is memory's matter:
-// here octets are carried, both ways, until one side ends.
+// posthorn share: its standard input and output become a connection of the living memory with that of another machine. What is said on it
+// is memory's matter: here octets are carried, both ways, until one side ends.
 #include "commands/command.hpp"
 #include "handoff/frames.hpp"
 #include "handoff/frames.pb.h"

@@ -146,8 +146,8 @@ std::string peer_json(const Record& record, WallTime now, const Portrait* portra
             continue;
         const Quirks what = quirks_of(mark);
         quirks += fmt::format(
-            R"({}{{"quirk": {}, "source": "learned", "told_by": {}, "in_force": {}, "since": {}, "until": {}, "seen": {}, "first": {}, "last": {}, "sightings": {}, )",
-            quirks.empty() ? "" : ", ", json_text(what.text()), json_text(mark.told_by), mark.convicted && mark.until > now, json_time(mark.since),
+            R"({}{{"quirk": {}, "source": "learned", "in_force": {}, "told_by": {}, "since": {}, "until": {}, "seen": {}, "first": {}, "last": {}, "sightings": {}, )",
+            quirks.empty() ? "" : ", ", json_text(what.text()), mark.convicted && mark.until > now, json_text(mark.told_by), json_time(mark.since),
             json_time(mark.until), json_text(mark.seen), json_time(mark.first), json_time(mark.last), mark.sightings);
         quirks += fmt::format(R"("with_feature": {{"well": {}, "failed": {}}}, "without_feature": {{"well": {}, "failed": {}}}, "by_hand": {}}})",
                               mark.tally.with_ok, mark.tally.with_failed, mark.tally.without_ok, mark.tally.without_failed,

@@ -1,5 +1,6 @@
 // services/sibling_desk.hpp: memory and those of other machines: who is connected, and between them and what is known here.
-// Ways     out: private/NAME of a spawn line (memory_siblings), again where it ends, with pauses that grow to a minute. In: a descriptor of `posthorn share`.
+// Ways     out: private/NAME of a spawn line (memory_siblings), again where it ends, with pauses that grow to a minute. In: a descriptor of
+//          `posthorn share`.
 // Needs    nobody: without siblings nothing is kept, and nothing wakes.
 #pragma once
 

@@ -25,8 +25,6 @@ using process::May;
 
 namespace {
 
-constexpr std::chrono::seconds no_time_limit = std::chrono::hours{24 * 365 * 10};
-
 /// To a sibling, or to the copy of the queue.
 bool leads_to_another_machine(const config::Snapshot& config, std::string_view name)
 {
@@ -54,10 +52,11 @@ struct PreparedSpawn {
         time_limit = service.config().get(service_time_limit, service.name());
         // Such a way lasts as long as both live, unless somebody wrote how long.
         if (leads_to_another_machine(service.config(), service.name()) && !is_written(service.config(), service.name() + "_time_limit"))
-            time_limit = no_time_limit;
+            lasts = true;
     }
     process::Command command;
     std::chrono::seconds time_limit{};
+    bool lasts = false;
 };
 
 class SpawnService final : public process::Work {
@@ -79,6 +78,9 @@ public:
     awaitable<void> stop(process::Stop) override
     {
         co_await accepting_.close();
+        if (prepared_.lasts)                                   // it would not end by itself: the next generation begins another
+            for (const auto& child : children_)
+                end(*child);
         co_await commands_.drained();                          // those that are left at the limit end with this process
     }
 
@@ -116,7 +118,8 @@ private:
             }
             ++started_;
             ++service_.gauges().messages;
-            commands_.spawn(follow(std::make_shared<Child>(*std::move(running))));
+            children_.push_back(std::make_shared<Child>(*std::move(running)));
+            commands_.spawn(follow(children_.back()));
         }
     }
 
@@ -126,21 +129,31 @@ private:
         bool ended = false, late = false;
     };
 
+    static void end(Child& child)
+    {
+        child.late = true;
+        process::end_command(child.running);
+    }
+
     awaitable<void> follow(std::shared_ptr<Child> child)
     {
-        Descriptor end(service_.executor(), child->running.process.release());
-        asio::steady_timer limit(service_.executor(), prepared_.time_limit);
+        Descriptor ending(service_.executor(), child->running.process.release());
+        asio::steady_timer limit(service_.executor());
+        if (prepared_.lasts)
+            limit.expires_at(asio::steady_timer::time_point::max());
+        else
+            limit.expires_after(prepared_.time_limit);
         limit.async_wait([this, child](boost::system::error_code error) {
             if (error || child->ended)
                 return;
-            child->late = true;
             service_.log().warning("{}: process id {}: command time limit exceeded", prepared_.command.program, child->running.pid);
-            process::end_command(child->running);
+            end(*child);
         });
         int status = 0;
         while (::waitpid(child->running.pid, &status, WNOHANG) == 0)
-            (void)co_await end.async_wait(asio::posix::descriptor_base::wait_read, asio::as_tuple(use_awaitable));
+            (void)co_await ending.async_wait(asio::posix::descriptor_base::wait_read, asio::as_tuple(use_awaitable));
         child->ended = true;
+        children_.remove(child);
         if (const auto trouble = process::execution_error(prepared_.command, child->running))
             service_.log().error("{}", trouble->text());
         else if (const std::string outcome = process::outcome_of(status); !child->late && !outcome.empty())
@@ -152,6 +165,7 @@ private:
     const PreparedSpawn prepared_;
     const std::uint32_t limit_;
     std::list<Descriptor> sockets_;
+    std::list<std::shared_ptr<Child>> children_;
     TaskGroup accepting_, commands_;
     Signal ended_;
     std::uint64_t started_ = 0;

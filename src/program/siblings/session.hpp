@@ -1,8 +1,9 @@
 // siblings/session.hpp: one connection with a sibling, whoever made it: both sides tell, both hear.
 // Begins   each side says who it is. Then all that there is to tell goes, and from then on what is new, a moment after it is.
-// Ends     with the stream, with a frame that is none of ours or a word that is none (nothing of that frame counts), where nothing was heard for `silence`.
-// Bounded  what waits to be told are keys: what is said of them is what is known when it is said. Beyond `waiting_limit` the first are left out; they are told
-//          at the beginning of the next session.
+// Ends     with the stream, with a frame that is none of ours or a word that is none (nothing of that frame counts), where nothing was
+//          heard for `silence`.
+// Bounded  what waits to be told are keys: what is said of them is what is known when it is said. Beyond `waiting_limit` the first are left
+//          out; they are told at the beginning of the next session.
 #pragma once
 
 #include "async/async.hpp"
