@@ -114,10 +114,14 @@ TEST_CASE("told: what a session from here shows is ours again, and is told")
     seen.peer = told_peer;
     seen.canary = Quirks{Quirk::quit_alone};
     seen.sightings.push_back({.quirk = Quirk::quit_alone, .kind = Sighting::Kind::signature, .seen = "RSET QUIT: 221"});
-    const auto [after, events] = learn(record, seen, told_now + 25h);
+    const auto [after, events] = learn(record, seen, told_now + 20h);
     CHECK(mark_of(after, Quirk::quit_alone)->told_by.empty());
-    CHECK(tells_more(before, after, told_now + 25h));
-    CHECK(word_of(after, told_now + 25h)->faults.size() == 1);
+    CHECK(tells_more(before, after, told_now + 20h));
+    CHECK(word_of(after, told_now + 20h)->faults.size() == 1);
+    seen.sightings[0].kind = Sighting::Kind::suspicion;             // in a test, that is evidence too
+    CHECK(mark_of(learn(before, seen, told_now + 20h).record, Quirk::quit_alone)->told_by.empty());
+    seen.canary = {};
+    CHECK(mark_of(learn(before, seen, told_now + 20h).record, Quirk::quit_alone)->told_by == "mx2");
 }
 
 TEST_CASE("told: the younger evidence wins, ours or theirs")
