@@ -8,8 +8,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr WallTime never{};
-
 milliseconds between(WallTime from, WallTime to) { return std::max(milliseconds{0}, std::chrono::floor<milliseconds>(to - from)); }
 
 bool is_told(const Mark& mark, WallTime now)
@@ -61,7 +59,7 @@ public:
         note_limits();
         if (record_ == before)
             return std::move(learned_);
-        if (record_.last == never) {
+        if (record_.last == WallTime{}) {
             record_.peer = word_.peer;
             record_.first = record_.last = now_;
         }

@@ -25,7 +25,7 @@ using namespace std::chrono_literals;
 constexpr std::chrono::milliseconds sibling_first_pause = 1s, sibling_longest_pause = 60s;
 constexpr std::size_t incoming_siblings = 64, addresses_told = 100'000;
 
-std::string new_identity()
+std::string new_memory_identity()
 {
     std::random_device random;
     return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
@@ -42,7 +42,7 @@ bool is_stream_socket(int descriptor)
 
 SiblingDesk::SiblingDesk(process::Service& service, const Clock& clock, PeerKeeper& peers, verify::Desk& addresses)
     : service_(service), log_(service.log()), clock_(clock), peers_(peers), addresses_(addresses),
-      ours_{new_identity(), POSTHORN_VERSION, service.config().text("myhostname")}, tasks_(service.executor())
+      ours_{new_memory_identity(), POSTHORN_VERSION, service.config().text("myhostname")}, tasks_(service.executor())
 {
     const auto each = [this](auto tell) {
         for (const auto& link : links_)
