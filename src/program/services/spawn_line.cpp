@@ -75,10 +75,10 @@ Result<std::string> program_path(std::string_view name, const std::string& root)
     return Error{fmt::format("argv={}: no such program in {}/usr/bin or {}/bin", name, root, root)};
 }
 
-std::vector<std::string> exported(std::string_view export_environment, char* const* environment)
+std::vector<std::string> exported(std::string_view names, char* const* environment)
 {
     std::vector<std::string> made;
-    for (std::string_view word : config::split_grouped(export_environment)) {
+    for (std::string_view word : config::split_grouped(names)) {
         if (word.starts_with('{') && word.ends_with('}'))
             word = trim(word.substr(1, word.size() - 2));
         if (word.find('=') != word.npos) {
