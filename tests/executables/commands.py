@@ -288,11 +288,14 @@ class Commands(unittest.TestCase):
 
     def test_check_names_what_does_nothing(self):
         with open(self.conf, "a") as file:
-            file.write("smtpd_tls_enable_rpk = yes\nnonsense = 1\nbest_mx_transport = nowhere:\ndefault_transport = error:5.1.1 nobody\nmailbox_transport = smtp\n")
+            file.write("smtpd_tls_enable_rpk = yes\nnonsense = 1\nbest_mx_transport = nowhere:\ndefault_transport = error:5.1.1 nobody\nmailbox_transport = smtp\n"
+                       "queue_standby = second\nmemory_siblings = smtp, third\n")
         os.chmod(self.conf, 0o666)
         got = self.run_(["postfix", "-c", str(self.home), "check"])
         self.assertEqual(got.returncode, 0, got.stderr)
-        self.assertEqual(got.stderr.count(b"has no service"), 1)
+        self.assertEqual(got.stderr.count(b"has no service"), 3)
+        for way in (b"queue_standby: " + str(self.home / "conf").encode() + b"/master.cf has no service second: it leads nowhere", b"has no service third: it leads nowhere"):
+            self.assertIn(way, got.stderr)
         for said in (b"main.cf, line ", b": best_mx_transport: " + str(self.home / "conf").encode() + b"/master.cf has no service nowhere: mail for it waits",
                      b"smtpd_tls_enable_rpk is accepted but not acted on yet: raw public keys need OpenSSL 3.2, and are not used", b"unused parameter: nonsense=1", b"group or other writable: " + self.conf.encode()):
             self.assertIn(said, got.stderr)

@@ -1,5 +1,6 @@
 #include "commands/check.hpp"
 
+#include "base/strings.hpp"
 #include "catalogue/unserved.hpp"
 #include "commands/command.hpp"
 #include "config/master_cf.hpp"
@@ -100,6 +101,21 @@ bool is_among(const std::vector<std::string>& services, std::string_view name)
     return std::ranges::find(services, name) != services.end() || std::ranges::find(own_transports, name) != std::end(own_transports);
 }
 
+/// Ways to other machines (services/queue_standby.hpp, sibling_desk.hpp) that are no line of master.cf.
+void find_missing_ways(const config::Snapshot& snapshot, const std::vector<std::string>& services, std::vector<std::string>& warnings)
+{
+    for (const std::string_view name : {"queue_standby", "memory_siblings"}) {
+        const config::Definition* const written = snapshot.definition(name);
+        if (!written)
+            continue;
+        const std::string value = snapshot.text(name);
+        for (const std::string_view way : split(value, ", \t"))
+            if (std::ranges::find(services, way) == services.end())
+                warnings.push_back(fmt::format("{}: {}: {}/master.cf has no service {}: it leads nowhere", written->place(), name,
+                                               snapshot.config_directory(), way));
+    }
+}
+
 /// What main.cf sends to a service that master.cf does not have.
 void find_missing_services(const config::Snapshot& snapshot, const std::vector<std::string>& services, std::vector<std::string>& warnings)
 {
@@ -164,8 +180,10 @@ std::vector<std::string> parameter_warnings(const config::Snapshot& snapshot)
 {
     const OwnSettings own(snapshot);
     std::vector<std::string> warnings = catalogue::unserved(snapshot, own.transports, own.overrides);
-    if (own.master_cf)
+    if (own.master_cf) {
         find_missing_services(snapshot, own.transports, warnings);
+        find_missing_ways(snapshot, own.transports, warnings);
+    }
     find_faulty_texts(snapshot, warnings);
     return warnings;
 }
