@@ -129,10 +129,10 @@ class Siblings(Journey):
         self.assertNotIn("told by", self.two.log())
         self.one.run("posthorn", "peers", "forget", "--all")
         self.one.run("postfix", "reload")
-        before = self.connected(self.one, "mx2")["connected"]
         for posthorn in (self.one, self.two):
-            os.kill(posthorn.pids_of("memory")[0], signal.SIGKILL)
-        wait_until(lambda: self.connected(self.one, "mx2")["connected"] != before, "memory is another")
+            before = posthorn.pids_of("memory")
+            os.kill(before[0], signal.SIGKILL)
+            wait_until(lambda: (now := posthorn.pids_of("memory")) and now != before and posthorn.run("posthorn", "share", "--status", check=False).returncode == 0, "memory is another")
         self.both_connected()
         wait_until(lambda: self.connected(self.one, "mx2")["heard"] >= 1, "it was told again")
         self.assertNotIn("quit-alone", self.one.run("posthorn", "peers", check=False).stdout)
