@@ -1,6 +1,7 @@
 // What comes to `posthorn standby receive`: frames of another machine's, in any order. Nothing is written but what belongs to a copy, and what was whole can be promoted.
 #include "fuzz.hpp"
 
+#include "spool/incoming.hpp"
 #include "spool/recorded_files.hpp"
 #include "standby/receiving.hpp"
 

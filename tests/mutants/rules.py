@@ -1070,7 +1070,7 @@ RULES = [
     standby("names lead out", "holdings", "name.front() == '.' || ", "", "replica: nothing leads*"),
     standby("a copy's marks are told to it", "holdings", "!name.starts_with(copy_name) &&", "", "replica: nothing leads*"),
     standby("all is sent again", "mirror_session", "there ? there->sum(at) : std::string_view{}", "there && at > 1000 ? there->sum(at) : std::string_view{}", "mirror: a copy that comes back*"),
-    standby("who was replaced is not told", "receiving", "lineage->epoch > queue.epoch", "lineage->epoch > queue.epoch + 9", "mirror: who waits*"),
+    standby("who was replaced is not told", "receiving", "lineage->epoch <= queue.epoch", "lineage->epoch <= queue.epoch + 9", "mirror: who waits*"),
     standby("an empty folder is never made", "mirror_session", "            operation.set_folder(std::string(spool::incoming_folder));\n", "            operation.set_remove(\"orders.old\");\n", "copy: the second*"),
     standby("what a command says is not told", "line", "    if (size > largest_frame)\n        return in_words", "    if (size > largest_frame)\n        return Error{\"too large\", \"4.3.0\"};\n    if (size > largest_frame)\n        return in_words", "line: words*"),
     ("standby: mail is taken without the copy", "programs", "src/program/services/queue_manager.cpp", "    if (held_back && held_back()) {\n        co_await drop_file_of", "    if (held_back && !held_back) {\n        co_await drop_file_of", "journey test_standby.Standby.test_where_a_copy_is_required_nothing_goes_on_without_it"),

@@ -39,10 +39,14 @@ Result<Lineage> lineage_said(const Said& said)
     return Lineage{.identity = lineage.identity(), .epoch = lineage.epoch(), .since = {}, .host = printable(lineage.host())};
 }
 
-/// The queue went on here, and who speaks does not know.
-bool has_been_replaced(const std::optional<CopyMark>& mark, const std::optional<Lineage>& lineage, const Lineage& queue)
+/// The queue went on here, and who speaks does not know: who has it. Else nobody.
+Result<std::optional<Lineage>> who_replaced(spool::FileOps& files, const Lineage& queue)
 {
-    return !mark && lineage && lineage->identity == queue.identity && lineage->epoch > queue.epoch;
+    TRY(const auto mark, read_copy_mark(files));
+    TRY(auto lineage, read_lineage(files));
+    if (mark || !lineage || lineage->identity != queue.identity || lineage->epoch <= queue.epoch)
+        return std::nullopt;
+    return lineage;
 }
 
 Result<void> serve(spool::FileOps& files, const Clock& clock, Line& line, const Receiving& options, const Lineage& queue)
@@ -95,19 +99,18 @@ Result<void> receive(spool::FileOps& files, const Clock& clock, Line& line, cons
     const auto queue = lineage_said(begin);
     if (!queue)
         return refuse(queue.error());
-    const auto mark = read_copy_mark(files);
-    const auto lineage = read_lineage(files);
-    if (!mark || !lineage)
-        return refuse(!mark ? mark.error() : lineage.error());
-    if (has_been_replaced(*mark, *lineage, *queue)) {
+    const auto replaced = who_replaced(files, *queue);
+    if (!replaced)
+        return refuse(replaced.error());
+    if (const std::optional<Lineage>& by = *replaced) {
         Said said;
         LineageSaid& now = *said.mutable_superseded()->mutable_lineage();
-        now.set_identity((*lineage)->identity);
-        now.set_epoch((*lineage)->epoch);
-        now.set_host((*lineage)->host);
-        now.set_since(std::chrono::duration_cast<std::chrono::seconds>((*lineage)->since.time_since_epoch()).count());
+        now.set_identity(by->identity);
+        now.set_epoch(by->epoch);
+        now.set_host(by->host);
+        now.set_since(std::chrono::duration_cast<std::chrono::seconds>(by->since.time_since_epoch()).count());
         TRY_VOID(line.say(said));
-        return Error{fmt::format("the queue of {} goes on here (epoch {}): it was told so", queue->host, (*lineage)->epoch), "4.3.0"};
+        return Error{fmt::format("the queue of {} goes on here (epoch {}): it was told so", queue->host, by->epoch), "4.3.0"};
     }
     if (auto served = serve(files, clock, line, options, *queue); !served)
         return refuse(served.error());

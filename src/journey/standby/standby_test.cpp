@@ -131,14 +131,15 @@ TEST_CASE("mirror: a copy that comes back is told what it does not have, and no 
 
 TEST_CASE("mirror: a copy that does not store in time is away, and who waits goes on alone")
 {
+    std::atomic<bool> slow = false;
     MachinePair pair({.patience = std::chrono::milliseconds{100}});
-    pair.start();
-    REQUIRE(pair.wait_for(Mirror::State::in_step));
-    std::atomic<bool> slow = true;
     pair.there.delay = [&](std::string_view) {
         while (slow)
             std::this_thread::sleep_for(std::chrono::milliseconds{1});
     };
+    pair.start();
+    REQUIRE(pair.wait_for(Mirror::State::in_step));
+    slow = true;
     put(pair.files(), "orders", "alone");
     CHECK(pair.mirror->status().state != Mirror::State::in_step);
     CHECK(pair.log->has("it has not stored within 0 s what it was told"));
@@ -149,7 +150,12 @@ TEST_CASE("mirror: a copy that does not store in time is away, and who waits goe
 
 TEST_CASE("mirror: what was synced while the copy was away is covered when that has it, and not before")
 {
+    std::atomic<bool> slow = false;
     MachinePair pair({});
+    pair.there.delay = [&](std::string_view name) {
+        while (slow && name == journal_name)
+            std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    };
     pair.start();
     REQUIRE(pair.wait_for(Mirror::State::in_step));
     put(pair.files(), "orders", "both");
@@ -160,11 +166,7 @@ TEST_CASE("mirror: what was synced while the copy was away is covered when that 
     CHECK(pair.mirror->covered());
     put(pair.files(), "orders", "one");
     CHECK_FALSE(pair.mirror->covered());
-    std::atomic<bool> slow = true;
-    pair.there.delay = [&](std::string_view name) {
-        while (slow && name == journal_name)
-            std::this_thread::sleep_for(std::chrono::milliseconds{1});
-    };
+    slow = true;
     pair.reachable = true;
     REQUIRE(pair.wait_for(Mirror::State::copying));
     put(pair.files(), "orders", "three");                  // told already, and not stored there

@@ -257,7 +257,9 @@ std::optional<std::string> copy_held(const config::Snapshot& snapshot)
     const auto mark = standby::read_copy_mark(*files);
     if (!mark)
         return "another machine (" + mark.error().text() + ")";
-    return *mark ? std::optional((*mark)->of.host) : std::nullopt;
+    if (const std::optional<standby::CopyMark>& held = *mark)
+        return held->of.host;
+    return std::nullopt;
 }
 
 int standby(std::span<char*> args) { return guarded("posthorn standby", run_standby, args); }

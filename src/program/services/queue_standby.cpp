@@ -44,10 +44,9 @@ QueueStandby::QueueStandby(process::Service& service, spool::FileOps& files) : s
     const auto copy = standby::read_copy_mark(files);
     if (!copy)
         throw std::runtime_error(copy.error().text());
-    if (*copy)
-        throw std::runtime_error(
-            fmt::format("the queue directory holds the copy of the queue of {}: \"posthorn standby promote\" makes it the queue of this machine",
-                        (*copy)->of.host));
+    if (const std::optional<standby::CopyMark>& held = *copy)
+        throw std::runtime_error(fmt::format(
+            "the queue directory holds the copy of the queue of {}: \"posthorn standby promote\" makes it the queue of this machine", held->of.host));
     const config::Snapshot& config = service.config();
     line_ = config.get(queue_standby);
     if (line_.empty())
