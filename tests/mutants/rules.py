@@ -1164,7 +1164,7 @@ RULES = [
     released("it is looked at after its expiry", "src/journey/schedule/release.cpp", "return end ? std::min(next, *end) : next;", "return next;", "release: a window*", "schedule_test"),
     released("a restart brings it early", "src/program/services/queue_start.cpp", "    if (message.release && !message.expire && !message.requeue)", "    if (message.release && message.expire)", "release: it waits on*"),
     released("a stranger's field counts", "src/journey/cleanup/schedule.cpp", "return draft.envelope.may_schedule() && field", "return field", "cleanup: scheduling_header: of strangers*", "cleanup_test"),
-    released("what can never go is taken", "src/journey/cleanup/schedule.cpp", "plan->expires && *plan->expires <= first", "plan->expires && *plan->expires < WallTime{}", "cleanup: scheduling_header: what is wrong*", "cleanup_test"),
+    released("what can never go is taken", "src/journey/cleanup/schedule.cpp", "expires && *expires <= first", "expires && *expires < WallTime{}", "cleanup: scheduling_header: what is wrong*", "cleanup_test"),
     released("who filters says it for strangers", "src/journey/receive/session_mail.cpp", "if (forwarded_ && forwarded_->source != \"LOCAL\")", "if (false)", "XFORWARD: who hands on*", "receive_test"),
     released("who has not authenticated may", "src/journey/receive/session_mail.cpp", "        if (!scheduled) {", "        if (!scheduled && false) {", "AUTH: FUTURERELEASE*", "receive_test"),
     released("a local user's time has no end", "src/journey/submit/pick_up.cpp", "release.not_before() > latest.time_since_epoch().count() || ", "", "maildrop: mail may be held*", "submit_test"),

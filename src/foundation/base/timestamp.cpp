@@ -61,8 +61,8 @@ std::optional<std::chrono::minutes> take_offset(std::string_view& text)
 }
 
 struct Parts {
-    std::chrono::year_month_day date;
-    std::chrono::hh_mm_ss<std::chrono::seconds> time;
+    std::chrono::year_month_day date{};
+    std::chrono::hh_mm_ss<std::chrono::seconds> time{};
 };
 
 Parts parts_of(WallTime when)

@@ -57,8 +57,9 @@ Step take_schedule(Draft& draft, const Options& options)
         handoff::Release& release = *draft.envelope.mutable_release();
         const WallTime arrival{std::chrono::microseconds{draft.envelope.arrival()}};
         plan->not_before = std::max(plan->not_before, WallTime{std::chrono::microseconds{release.not_before()}});
-        if (const WallTime first = plan->first(arrival); plan->expires && *plan->expires <= first)
-            return refused(fmt::format("it expires at {}, and may not go before {}", timestamp(*plan->expires), timestamp(first)));
+        const WallTime first = plan->first(arrival);
+        if (const std::optional<WallTime>& expires = plan->expires; expires && *expires <= first)
+            return refused(fmt::format("it expires at {}, and may not go before {}", timestamp(*expires), timestamp(first)));
         note_plan(release, *plan);
     }
     draft.envelope.clear_may_schedule();

@@ -147,8 +147,9 @@ awaitable<bool> Session::mail(std::string arguments)
             say(fmt::format("501 5.5.4 Error: HOLDFOR is more than {}", core_.options.release_limit.count()));
             co_return false;
         }
-        if (hold->until && *hold->until > *latest_release_) {
-            say(fmt::format("501 5.5.4 Error: HOLDUNTIL is later than {}", timestamp(*latest_release_)));
+        const WallTime latest = latest_release_.value_or(WallTime{});
+        if (hold->until && *hold->until > latest) {
+            say(fmt::format("501 5.5.4 Error: HOLDUNTIL is later than {}", timestamp(latest)));
             co_return false;
         }
     }

@@ -156,7 +156,10 @@ awaitable<void> Desk::keep_ahead()
 std::optional<Told> Desk::word(const std::string& key)
 {
     const auto record = cache_.find(key);
-    return record && *record ? told_of(key, **record, clock_.wall(), options_.rules) : std::nullopt;
+    if (!record)
+        return std::nullopt;
+    const auto& found = *record;
+    return found ? told_of(key, *found, clock_.wall(), options_.rules) : std::nullopt;
 }
 
 bool Desk::hear(const Told& told, const std::string& by)

@@ -13,8 +13,7 @@ constexpr Command table[] = {
     {"suspend", suspend},       {"bounce", bounce},      {"resume", resume},
     {"orders", orders},         {"helpers", helpers},    {"setting", setting},
     {"reports", reports},       {"accounts", accounts},  {"trials", trials},
-    {"standby", standby},
-    {"share", share},
+    {"standby", standby},       {"share", share},
 };
 }  // namespace
 

@@ -32,7 +32,7 @@ constexpr const char* share_usage =
 /// False: nothing more comes from there, or nobody reads there.
 bool carry(int from, int to)
 {
-    std::array<char, 65536> room;
+    std::array<char, 65536> room{};
     const ssize_t got = ::read(from, room.data(), room.size());
     if (got < 0 && (errno == EINTR || errno == EAGAIN))
         return true;

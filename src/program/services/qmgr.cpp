@@ -441,9 +441,8 @@ private:
         }
         if (command.verb() == QueueCommand::BACKUP) {
             CO_TRY_VOID(co_await write_accounts());              // what is only in memory yet belongs to it
-            CO_TRY_VOID(co_await store_->backup(command.argument(),
-                                                {std::string(order_file.name), std::string(account_file.name), std::string(moving_file.name),
-                                                 std::string(standby::lineage_name)}));
+            CO_TRY_VOID(co_await store_->backup(command.argument(), {std::string(order_file.name), std::string(account_file.name),
+                                                                     std::string(moving_file.name), std::string(standby::lineage_name)}));
             reply.set_text(command.argument());
             co_return reply;
         }

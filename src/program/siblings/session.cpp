@@ -62,7 +62,7 @@ awaitable<Error> Session::run()
 awaitable<Error> Session::read()
 {
     Frames frames;
-    std::array<char, 16384> room;
+    std::array<char, 16384> room{};
     for (;;) {
         while (auto frame = frames.next()) {
             if (!*frame)
