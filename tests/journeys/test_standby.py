@@ -79,13 +79,15 @@ class Standby(Journey):
         machine.set({"queue_standby": "second", **settings})
         return way
 
-    def pair(self, settings=None, replies=None, **standby):
+    def pair(self, settings=None, replies=None, reload=False, **standby):
         self.peer = self.sink()
         self.busy = self.sink({"RCPT": "450 4.2.1 busy"} if replies is None else replies)
         self.first = self.machine("first.test", {**LATER, **(settings or {})}, self.busy.port)
         self.second = self.machine("second.test", SOON, self.peer.port)
+        if reload:
+            self.first.start()
         self.way = self.keeps_copy_at(self.first, self.second, **standby)
-        self.first.start()
+        self.first.run("postfix", "reload") if reload else self.first.start()
 
     def state(self, machine):
         return json.loads(machine.run("posthorn", "standby", "--json", check=False).stdout)
@@ -107,7 +109,7 @@ class Standby(Journey):
         way.cut()
 
     def test_the_second_machine_goes_on_with_all_that_was_acknowledged(self):
-        self.pair()
+        self.pair(reload=True)
         self.wait_in_step(self.first)
         self.first.wait_log(r"the queue has a second copy on second\.test, in step")
         large = b"Subject: large\r\n\r\n" + b"".join(b"%070d\r\n" % number for number in range(40_000))

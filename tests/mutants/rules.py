@@ -1069,6 +1069,7 @@ RULES = [
     standby("a file has no bound", "replica", "if (write.offset() > largest_file)", "if (write.offset() > ~std::uint64_t{1})", "replica: nothing leads*"),
     standby("names lead out", "holdings", "name.front() == '.' || ", "", "replica: nothing leads*"),
     standby("a copy's marks are told to it", "holdings", "!name.starts_with(copy_name) &&", "", "replica: nothing leads*"),
+    standby("a large file is no frame", "mirrored_files", "largest_write = 2U << 20", "largest_write = 64U << 20", "mirror: what is there*"),
     standby("all is sent again", "mirror_session", "there ? there->sum(at) : std::string_view{}", "there && at > 1000 ? there->sum(at) : std::string_view{}", "mirror: a copy that comes back*"),
     standby("who was replaced is not told", "receiving", "lineage->epoch <= queue.epoch", "lineage->epoch <= queue.epoch + 9", "mirror: who waits*"),
     standby("an empty folder is never made", "mirror_session", "            operation.set_folder(std::string(spool::incoming_folder));\n", "            operation.set_remove(\"orders.old\");\n", "copy: the second*"),

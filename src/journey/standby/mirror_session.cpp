@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t octets_of_frame = 1U << 20;
 constexpr std::chrono::minutes patience_with_holdings{10};  // it reads all it has
-constexpr std::size_t most_holdings = 64U << 20;            // octets of names and sums
+constexpr std::size_t most_holdings = 512U << 20;           // octets of names and sums: of some millions of contents
 constexpr std::string_view the_copy = "the copy";
 
 }  // namespace

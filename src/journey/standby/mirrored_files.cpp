@@ -3,11 +3,14 @@
 #include "spool/incoming.hpp"
 #include "standby/mirror.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace posthorn::standby {
 
 namespace {
+
+constexpr std::size_t largest_write = 2U << 20;
 
 class MirroredFile final : public spool::File {
 public:
@@ -17,15 +20,24 @@ public:
     }
 
     int read(std::uint64_t offset, std::span<char> into, std::size_t& got) override { return file_->read(offset, into, got); }
+    /// In pieces that fit into a frame: a file that is written as a whole may be large.
     int write(std::uint64_t offset, std::span<const char> octets) override
     {
-        return mirror_.change([&] { return file_->write(offset, octets); },
-                              [&](Operation& operation) {
-                                  Operation::Write& write = *operation.mutable_write();
-                                  write.set_name(name_);
-                                  write.set_offset(offset);
-                                  write.set_octets(octets.data(), octets.size());
-                              });
+        do {
+            const std::span<const char> piece = octets.first(std::min(octets.size(), largest_write));
+            const int error = mirror_.change([&] { return file_->write(offset, piece); },
+                                             [&](Operation& operation) {
+                                                 Operation::Write& write = *operation.mutable_write();
+                                                 write.set_name(name_);
+                                                 write.set_offset(offset);
+                                                 write.set_octets(piece.data(), piece.size());
+                                             });
+            if (error != 0)
+                return error;
+            offset += piece.size();
+            octets = octets.subspan(piece.size());
+        } while (!octets.empty());
+        return 0;
     }
     int truncate(std::uint64_t size) override
     {

@@ -74,6 +74,10 @@ TEST_CASE("mirror: what is there, and what changes, is on both machines when a s
     REQUIRE(pair.files().remove("orders") == 0);
     REQUIRE(pair.files().sync_folder("") == 0);
     CHECK(octets_in(pair.there, "orders") == "(none)");
+    const std::string more_than_a_frame(3 * largest_frame, 'y');
+    put(pair.files(), "accounts", more_than_a_frame);
+    CHECK(octets_in(pair.there, "accounts") == more_than_a_frame);
+    CHECK(pair.mirror->status().times_lost == 0);
     CHECK(pair.log->has("has a second copy on second.test, in step"));
 }
 
