@@ -1167,6 +1167,7 @@ RULES = [
     released("a stranger's field counts", "src/journey/cleanup/schedule.cpp", "return draft.envelope.may_schedule() && field", "return field", "cleanup: scheduling_header: of strangers*", "cleanup_test"),
     released("what can never go is taken", "src/journey/cleanup/schedule.cpp", "expires && *expires <= first", "expires && *expires < WallTime{}", "cleanup: scheduling_header: what is wrong*", "cleanup_test"),
     released("who filters says it for strangers", "src/journey/receive/session_mail.cpp", "if (forwarded_ && forwarded_->source != \"LOCAL\")", "if (false)", "XFORWARD: who hands on*", "receive_test"),
+    released("it is asked of everybody", "src/journey/receive/session_mail.cpp", "(command->hold || core_.options.scheduling_field) && co_await", "co_await", "FUTURERELEASE: who may use it*", "receive_test"),
     released("who has not authenticated may", "src/journey/receive/session_mail.cpp", "        if (!scheduled) {", "        if (!scheduled && false) {", "AUTH: FUTURERELEASE*", "receive_test"),
     released("a local user's time has no end", "src/journey/submit/pick_up.cpp", "release.not_before() > latest.time_since_epoch().count() || ", "", "maildrop: mail may be held*", "submit_test"),
     released("a start that is jumped over is missed", "src/foundation/calendar/window.cpp", "        if (before != after)", "        if (before > after)", "window: a start*", "calendar_test"),

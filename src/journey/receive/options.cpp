@@ -314,6 +314,7 @@ Options Options::from(const Snapshot& snapshot)
     options.verp_clients = snapshot.get(smtpd_authorized_verp_clients);
     options.release_limit = snapshot.get(smtpd_future_release_limit);
     options.release_clients = snapshot.get(smtpd_future_release_clients);
+    options.scheduling_field = !snapshot.text("scheduling_header").empty();
     options.delivery_answer_domains = snapshot.get(smtpd_delivery_answer_domains);
     options.delivery_answer_limit = snapshot.get(smtpd_delivery_answer_time_limit);
     options.verp_default = snapshot.get(default_verp_delimiters);

@@ -120,6 +120,7 @@ struct Options {
     std::string verp_clients, verp_default, verp_delimiters;
     std::chrono::seconds release_limit{};         // how long mail may be held; 0: not offered
     std::string release_clients;                  // who may say when it is to go
+    bool scheduling_field = false;                // cleanup looks for such a field (scheduling_header): who may write it is to be known
     std::string delivery_answer_domains;
     std::chrono::milliseconds delivery_answer_limit{30'000};
     bool mynetworks_parent_style = true;

@@ -93,7 +93,8 @@ TEST_CASE("XCLIENT LOGIN: the login counts where there are logins, and the log n
 
 TEST_CASE("XFORWARD: who hands on a stranger's mail may not schedule it; mail of our own keeps what it says")
 {
-    House house(options_of({{"smtpd_authorized_xforward_hosts", "192.0.2.1"}, {"smtpd_future_release_clients", "192.0.2.1"}}));
+    House house(options_of(
+        {{"smtpd_authorized_xforward_hosts", "192.0.2.1"}, {"smtpd_future_release_clients", "192.0.2.1"}, {"scheduling_header", "X-Schedule"}}));
     const auto may = [&](std::string_view said) {
         Talk talk(house);
         talk("EHLO x");

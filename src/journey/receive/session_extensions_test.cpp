@@ -120,6 +120,19 @@ TEST_CASE("XVERP: a return path for each recipient, for clients that are authori
     }
 }
 
+TEST_CASE("FUTURERELEASE: who may use it is not asked for where nobody can")
+{
+    for (const char* header : {"", "X-Schedule"}) {
+        House house(options_of({{"smtpd_future_release_clients", "texthash:/nonexistent/table"}, {"scheduling_header", header}}));
+        Talk talk(house);
+        talk("EHLO x");
+        CHECK(talk("MAIL FROM:<a@b.test>").starts_with("250 "));
+        const bool asked =
+            std::ranges::any_of(house.sink->lines, [](const std::string& line) { return line.find("smtpd_future_release_clients") != line.npos; });
+        CHECK(asked == (*header != '\0'));
+    }
+}
+
 TEST_CASE("FUTURERELEASE: offered with its two bounds to who may use it; what is asked for goes with the mail, beyond the bounds it is refused")
 {
     House house(options_of({{"smtpd_future_release_limit", "1h"}, {"smtpd_future_release_clients", "192.0.2.1"}}));

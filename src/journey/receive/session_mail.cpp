@@ -137,7 +137,7 @@ awaitable<bool> Session::mail(std::string arguments)
             co_return false;
         }
     }
-    const bool scheduled = co_await may_schedule();
+    const bool scheduled = (command->hold || core_.options.scheduling_field) && co_await may_schedule();
     if (const auto& hold = command->hold) {
         if (!scheduled) {
             say("550 5.7.1 Error: HOLDFOR and HOLDUNTIL are not for this client");
