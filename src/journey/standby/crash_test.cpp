@@ -34,7 +34,7 @@ CopyOutcome copy_and_crash(std::uint64_t seed, int steps, const Lying& lying, st
 {
     spool::Expectations expected;
     CopyOutcome outcome;
-    std::mt19937_64 random(seed * 7907 + 3);
+    std::mt19937_64 random(seed * 7907 + 3), cuts(seed * 7919 + 5);  // of the second machine's thread, and of this one
     MachinePair pair({});
     pair.there.lying = lying;
     std::atomic<bool> was_whole = false;
@@ -64,7 +64,7 @@ CopyOutcome copy_and_crash(std::uint64_t seed, int steps, const Lying& lying, st
         REQUIRE_MESSAGE(started, (started ? "" : started.error().text()));
         for (int i = 0; i < steps && outcome.violations.size() < enough; ++i) {
             workload.step();
-            if (random() % 12 == 0) {
+            if (cuts() % 12 == 0) {
                 pair.cut();
                 ++outcome.breaks;
             }
