@@ -15,15 +15,18 @@ namespace posthorn::standby {
 
 namespace {
 
+constexpr std::size_t longest_words = 300;                 // of an error of the other end
+
 /// 1: something to read, or its end; 0: not within that time; -1: errno.
 int wait_readable(int fd, std::chrono::milliseconds patience)
 {
     const auto until = std::chrono::steady_clock::now() + patience;
     for (;;) {
         pollfd poll{.fd = fd, .events = POLLIN, .revents = 0};
+        constexpr std::chrono::milliseconds at_once{60'000};       // poll(2) takes an int
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
-        const int ready = ::poll(&poll, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
-        if (ready >= 0 || errno != EINTR)
+        const int ready = ::poll(&poll, 1, static_cast<int>(std::clamp(left, std::chrono::milliseconds{0}, at_once).count()));
+        if (ready > 0 || (ready < 0 && errno != EINTR) || (ready == 0 && left <= at_once))
             return ready;
     }
 }
@@ -72,8 +75,7 @@ bool Line::more() const { return wait_readable(in_, std::chrono::milliseconds{0}
 /// Its first line, as far as it comes within a second.
 Error Line::in_words(std::string text)
 {
-    constexpr std::size_t most = 300;
-    while (text.size() < most && text.find('\n') == text.npos) {
+    while (text.size() < longest_words && text.find('\n') == text.npos) {
         char octet = 0;
         if (wait_readable(in_, std::chrono::seconds{1}) <= 0 || ::read(in_, &octet, 1) != 1)
             break;
@@ -101,7 +103,7 @@ Result<Said> Line::hear(std::chrono::milliseconds patience)
     if (!said.ParseFromString(heard_) || said.what_case() == Said::WHAT_NOT_SET)
         return Error{fmt::format("{} says what is not understood here: it may be of another version", other_), "4.3.0"};
     if (said.what_case() == Said::kFailed)
-        return Error{fmt::format("{}: {}", other_, printable(said.failed(), true)), "4.3.0"};
+        return Error{fmt::format("{}: {}", other_, printable(said.failed().substr(0, longest_words), true)), "4.3.0"};
     return said;
 }
 

@@ -15,7 +15,8 @@ namespace posthorn::standby {
 namespace {
 
 constexpr std::string_view lineage_head = "posthorn-lineage", copy_head = "posthorn-copy";
-constexpr std::uint64_t longest_line = 1024;
+constexpr std::uint64_t longest_line = 1024, last_epoch = 1'000'000'000;
+constexpr std::int64_t last_second = 1'000'000'000'000;
 constexpr std::array<std::string_view, 3> progress_words{"partial", "whole", "catching-up"};
 
 Error about(std::string_view name, std::string_view what) { return Error{fmt::format("{}: {}", name, what), "4.3.0"}; }
@@ -64,7 +65,7 @@ std::int64_t seconds_of(WallTime time) { return std::chrono::duration_cast<std::
 Result<WallTime> time_of(std::string_view digits, std::string_view name)
 {
     const auto seconds = parse_number(digits);
-    if (!seconds || *seconds > 1'000'000'000'000)
+    if (!seconds || *seconds > static_cast<std::uint64_t>(last_second))
         return about(name, "it is damaged");
     return WallTime{std::chrono::seconds{*seconds}};
 }
@@ -88,19 +89,39 @@ Result<std::vector<std::string_view>> words_of(std::string_view line, std::strin
     if (words[1] != "1")
         return about(name, "a newer program wrote it");
     words.erase(words.begin(), words.begin() + 2);
-    if (words.size() != count || !is_identity(words[0]) || !parse_number(words[1]))
+    const auto epoch = words.size() == count ? parse_number(words[1]) : std::nullopt;
+    if (words.size() != count || !is_identity(words[0]) || !epoch || *epoch == 0 || *epoch > last_epoch)
         return about(name, "it is damaged");
     return words;
 }
 
+}  // namespace
+
 std::string host_word(std::string_view host)
 {
-    std::string word = printable(host, true);
+    constexpr std::size_t longest_host = 255;
+    std::string word = printable(host.substr(0, longest_host));
     std::ranges::replace(word, ' ', '_');
     return word.empty() ? "-" : word;
 }
 
-}  // namespace
+LineageSaid said_of(const Lineage& lineage)
+{
+    LineageSaid said;
+    said.set_identity(lineage.identity);
+    said.set_epoch(lineage.epoch);
+    said.set_host(lineage.host);
+    said.set_since(seconds_of(lineage.since));
+    return said;
+}
+
+Result<Lineage> lineage_of(const LineageSaid& said)
+{
+    if (!is_identity(said.identity()) || said.epoch() == 0 || said.epoch() > last_epoch || said.since() < 0 || said.since() > last_second)
+        return Error{"what it says of its queue is none of ours", "4.3.0"};
+    return Lineage{
+        .identity = said.identity(), .epoch = said.epoch(), .since = WallTime{std::chrono::seconds{said.since()}}, .host = host_word(said.host())};
+}
 
 Result<std::optional<Lineage>> read_lineage(spool::FileOps& files)
 {

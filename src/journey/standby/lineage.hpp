@@ -10,6 +10,7 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "spool/file_ops.hpp"
+#include "standby/standby.pb.h"
 
 #include <optional>
 #include <string>
@@ -35,6 +36,13 @@ struct CopyMark {
     Progress progress = Progress::partial;
     WallTime in_step{};  // when it last was; the epoch of Unix: never
 };
+
+/// A host's name in one word of printable octets, cut where it is too long for one.
+std::string host_word(std::string_view host);
+
+/// As it is said to the other end, and what that says. Error: it is none.
+LineageSaid said_of(const Lineage& lineage);
+Result<Lineage> lineage_of(const LineageSaid& said);
 
 /// None: there is no such file.
 Result<std::optional<Lineage>> read_lineage(spool::FileOps& files);

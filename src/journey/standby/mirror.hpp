@@ -81,18 +81,17 @@ public:
     void wait(std::uint64_t number);
 
 private:
-    struct Copying;
-
     void talk();
     Result<void> session();
-    Result<void> greet(Line& line, Copying& copying);
-    Result<void> copy_all(Line& line, Copying& copying);
+    Result<Holdings> greet(Line& line);
+    Result<void> copy_all(Line& line, Holdings held);
     Result<void> copy_file(Line& line, const std::string& name, const HeldFile* there);
-    Result<void> send_all(Line& line, int socket);
+    Result<void> send_all(Line& line);
+    Result<void> keep_alive(Line& line);
     Result<void> send_while(Line& line, std::size_t least);
     /// What waits for the line, at most a frame of it. False: nothing.
     Result<bool> send_some(Line& line);
-    void hear(Line& line, int socket);
+    void hear(Line& line);
     void enter(State state, std::string trouble);
 
     void push(Operation operation);  // under the mutex, as all of these
@@ -122,6 +121,7 @@ private:
     std::chrono::steady_clock::time_point heard_{};
     std::uint64_t octets_ = 0, times_lost_ = 0, files_to_copy_ = 0, files_copied_ = 0;
 
+    std::chrono::steady_clock::time_point said_{};  // of the talker alone
     std::jthread talker_;  // last: it uses all of the above
 };
 

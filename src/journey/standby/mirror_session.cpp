@@ -23,10 +23,6 @@ constexpr std::string_view the_copy = "the copy";
 
 }  // namespace
 
-struct Mirror::Copying {
-    Holdings there;
-};
-
 void Mirror::talk()
 {
     ::prctl(PR_SET_NAME, "standby", 0, 0, 0);
@@ -95,11 +91,10 @@ Result<void> Mirror::session()
             return Error{"this system stops", "4.3.2"};
         socket_ = socket;
         broken_.clear();
-        heard_ = std::chrono::steady_clock::now();
+        heard_ = said_ = std::chrono::steady_clock::now();
     }
     Line line(socket, socket, std::string(the_copy));
-    Copying copying;
-    TRY_VOID(greet(line, copying));
+    TRY(Holdings there, greet(line));
     enter(State::copying, {});
     {
         const std::lock_guard lock(mutex_);
@@ -109,10 +104,10 @@ Result<void> Mirror::session()
     Result<void> done;
     {
         Line heard(socket, socket, std::string(the_copy));
-        const std::jthread hearing([&] { hear(heard, socket); });
-        done = copy_all(line, copying);
+        const std::jthread hearing([&] { hear(heard); });
+        done = copy_all(line, std::move(there));
         if (done)
-            done = send_all(line, socket);
+            done = send_all(line);
         ::shutdown(socket, SHUT_RDWR);
     }
     const std::lock_guard lock(mutex_);
@@ -121,46 +116,48 @@ Result<void> Mirror::session()
     return done;
 }
 
-Result<void> Mirror::greet(Line& line, Copying& copying)
+Result<Holdings> Mirror::greet(Line& line)
 {
     Said begin;
     begin.mutable_begin()->set_version(options_.version);
-    LineageSaid& lineage = *begin.mutable_begin()->mutable_lineage();
-    lineage.set_identity(lineage_.identity);
-    lineage.set_epoch(lineage_.epoch);
-    lineage.set_host(options_.host);
+    Lineage ours = lineage_;
+    ours.host = options_.host;
+    *begin.mutable_begin()->mutable_lineage() = said_of(ours);
     TRY_VOID(line.say(begin));
     TRY(const Said answer, line.hear(options_.patience));
     if (answer.what_case() == Said::kSuperseded) {
-        const LineageSaid& now = answer.superseded().lineage();
+        TRY(const Lineage now, lineage_of(answer.superseded().lineage()));
+        if (now.identity != lineage_.identity || now.epoch <= lineage_.epoch)
+            return Error{"it says that another queue than this one went on there", "4.3.0"};
         {
             const std::lock_guard lock(mutex_);
             superseded_ = answered_ = true;
-            host_ = now.host();
+            host_ = now.host;
         }
         changed_.notify_all();
-        events_.superseded({now.identity(), now.epoch(), WallTime{std::chrono::seconds{now.since()}}, now.host()});
+        events_.superseded(now);
         return Error{"it has become the queue", "4.3.0"};
     }
     if (answer.what_case() != Said::kWelcome)
         return Error{"it does not answer as a copy does", "4.3.0"};
     {
         const std::lock_guard lock(mutex_);
-        host_ = answer.welcome().host();
+        host_ = host_word(answer.welcome().host());
         answered_ = true;
     }
     changed_.notify_all();
+    Holdings there;
     for (std::size_t octets = 0;;) {
         TRY(const Said said, line.hear(patience_with_holdings));
         if (said.what_case() == Said::kHoldingsEnd)
-            return {};
+            return there;
         if (said.what_case() == Said::kAlive)
             continue;
         if (said.what_case() != Said::kHolding)
             return Error{"it does not say what it holds", "4.3.0"};
         const auto& told = said.holding();
         octets += told.name().size() + told.sums().size() + sizeof(HeldFile);
-        HeldFile& holding = copying.there[told.name()];
+        HeldFile& holding = there[told.name()];
         if (octets > most_holdings || told.first_block() * sum_octets != holding.sums.size())
             return Error{"what it holds is not told in order", "4.3.0"};
         holding.size = told.size();
@@ -168,7 +165,7 @@ Result<void> Mirror::greet(Line& line, Copying& copying)
     }
 }
 
-Result<void> Mirror::copy_all(Line& line, Copying& copying)
+Result<void> Mirror::copy_all(Line& line, Holdings held)
 {
     TRY(const std::vector<std::string> here, copied_files(files_));
     {
@@ -182,7 +179,7 @@ Result<void> Mirror::copy_all(Line& line, Copying& copying)
             push(std::move(operation));
         }
     }
-    for (const auto& [name, holding] : copying.there) {
+    for (const auto& [name, holding] : held) {
         if (!is_copied(name))
             return Error{"it holds what does not belong to a copy", "4.3.0"};
         if (!std::ranges::binary_search(here, name)) {
@@ -196,12 +193,12 @@ Result<void> Mirror::copy_all(Line& line, Copying& copying)
         }
     }
     for (const std::string& name : here) {
-        const auto there = copying.there.find(name);
-        TRY_VOID(copy_file(line, name, there == copying.there.end() ? nullptr : &there->second));
+        const auto there = held.find(name);
+        TRY_VOID(copy_file(line, name, there == held.end() ? nullptr : &there->second));
         const std::lock_guard lock(mutex_);
         ++files_copied_;
     }
-    copying.there.clear();
+    held.clear();
     for (;;) {                                             // names that got another file meanwhile: all of that is told again
         std::set<std::string, std::less<>> renamed;
         {
@@ -256,6 +253,7 @@ Result<void> Mirror::copy_file(Line& line, const std::string& name, const HeldFi
     }
     std::string block(block_octets, '\0');
     for (std::uint64_t at = 0; at * block_octets < size; ++at) {
+        TRY_VOID(keep_alive(line));  // what is the same says nothing
         std::size_t got = 0;
         const std::string_view sum = there ? there->sum(at) : std::string_view{};
         if (!sum.empty()) {
@@ -312,6 +310,7 @@ Result<bool> Mirror::send_some(Line& line)
     }
     if (octets == 0)
         return false;
+    said_ = std::chrono::steady_clock::now();
     TRY_VOID(line.say(said));
     {
         const std::lock_guard lock(mutex_);
@@ -322,32 +321,42 @@ Result<bool> Mirror::send_some(Line& line)
     return true;
 }
 
-Result<void> Mirror::send_all(Line& line, int)
+/// Where nothing was said for a while: is anybody there? A copy that catches up does not answer before it has done all it was told.
+Result<void> Mirror::keep_alive(Line& line)
 {
-    auto asked = std::chrono::steady_clock::now();
+    const auto now = std::chrono::steady_clock::now();
+    if (now - said_ < options_.heartbeat)
+        return {};
+    {
+        const std::lock_guard lock(mutex_);
+        const auto patience =
+            state_ == State::in_step ? 2 * options_.heartbeat : std::max<std::chrono::milliseconds>(2 * options_.heartbeat, patience_with_holdings);
+        if (now - heard_ >= patience)
+            return Error{fmt::format("it did not answer within {} s", std::chrono::duration_cast<std::chrono::seconds>(patience).count()), "4.3.0"};
+    }
+    Said alive;
+    alive.mutable_alive();
+    said_ = now;
+    return line.say(alive);
+}
+
+Result<void> Mirror::send_all(Line& line)
+{
     for (;;) {
         TRY(const bool sent, send_some(line));
         if (sent)
             continue;
-        std::unique_lock lock(mutex_);
-        const auto wanted = [&] { return !waiting_.empty() || !broken_.empty() || stopping_; };
-        const bool woken = changed_.wait_for(lock, options_.heartbeat, wanted);
-        if (!broken_.empty() || stopping_)
-            return Error{broken_.empty() ? "this system stops" : broken_, "4.3.0"};
-        if (woken)
-            continue;
-        // Nothing was said for a while: is anybody there?
-        if (heard_ < asked)
-            return Error{fmt::format("it did not answer within {} s", options_.heartbeat.count() / 1000), "4.3.0"};
-        asked = std::chrono::steady_clock::now();
-        lock.unlock();
-        Said alive;
-        alive.mutable_alive();
-        TRY_VOID(line.say(alive));
+        {
+            std::unique_lock lock(mutex_);
+            changed_.wait_for(lock, options_.heartbeat, [&] { return !waiting_.empty() || !broken_.empty() || stopping_; });
+            if (!broken_.empty() || stopping_)
+                return Error{broken_.empty() ? "this system stops" : broken_, "4.3.0"};
+        }
+        TRY_VOID(keep_alive(line));
     }
 }
 
-void Mirror::hear(Line& line, int socket)
+void Mirror::hear(Line& line)
 {
     constexpr std::chrono::hours for_ever{24 * 365};  // who waits for an answer has a patience of its own
     for (;;) {
@@ -355,22 +364,12 @@ void Mirror::hear(Line& line, int socket)
         bool in_step = false;
         {
             const std::lock_guard lock(mutex_);
-            if (!said || (said->what_case() != Said::kDurable && said->what_case() != Said::kAlive)) {
-                if (broken_.empty())
-                    broken_ = said ? "it says what a copy does not say" : said.error().text();
-                ::shutdown(socket, SHUT_RDWR);
-                changed_.notify_all();
-                return;
-            }
+            if (!said || (said->what_case() != Said::kDurable && said->what_case() != Said::kAlive))
+                return break_off(said ? "it says what a copy does not say" : said.error().text());
+            if (said->durable().number() > number_)
+                return break_off("it has stored what it was not told");
             heard_ = std::chrono::steady_clock::now();
-            if (said->what_case() == Said::kDurable && said->durable().number() > number_) {
-                broken_ = "it has stored what it was not told";
-                ::shutdown(socket, SHUT_RDWR);
-                changed_.notify_all();
-                return;
-            }
-            if (said->what_case() == Said::kDurable)
-                durable_ = said->durable().number();
+            durable_ = std::max(durable_, said->durable().number());
             in_step = state_ == State::copying && copied_at_ != 0 && durable_ >= copied_at_;
         }
         if (in_step)

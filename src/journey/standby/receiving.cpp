@@ -30,15 +30,6 @@ Result<void> tell_holdings(spool::FileOps& files, Line& line)
     return line.say(end);
 }
 
-Result<Lineage> lineage_said(const Said& said)
-{
-    const LineageSaid& lineage = said.begin().lineage();
-    const auto digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
-    if (said.what_case() != Said::kBegin || lineage.identity().size() != 32 || !std::ranges::all_of(lineage.identity(), digit))
-        return Error{"what is said is none of a queue's", "4.3.0"};
-    return Lineage{.identity = lineage.identity(), .epoch = lineage.epoch(), .since = {}, .host = printable(lineage.host())};
-}
-
 /// The queue went on here, and who speaks does not know: who has it. Else nobody.
 Result<std::optional<Lineage>> who_replaced(spool::FileOps& files, const Lineage& queue)
 {
@@ -52,6 +43,8 @@ Result<std::optional<Lineage>> who_replaced(spool::FileOps& files, const Lineage
 Result<void> serve(spool::FileOps& files, const Clock& clock, Line& line, const Receiving& options, const Lineage& queue)
 {
     TRY(const auto replica, Replica::open(files, clock));
+    if (options.begun)
+        options.begun();
     TRY_VOID(replica->begin(queue));
     Said welcome;
     welcome.mutable_welcome()->set_version(options.version);
@@ -96,7 +89,7 @@ Result<void> receive(spool::FileOps& files, const Clock& clock, Line& line, cons
         (void)line.say(said);
         return error;
     };
-    const auto queue = lineage_said(begin);
+    const auto queue = begin.what_case() == Said::kBegin ? lineage_of(begin.begin().lineage()) : Error{"what is said is none of a queue's", "4.3.0"};
     if (!queue)
         return refuse(queue.error());
     const auto replaced = who_replaced(files, *queue);
@@ -104,11 +97,7 @@ Result<void> receive(spool::FileOps& files, const Clock& clock, Line& line, cons
         return refuse(replaced.error());
     if (const std::optional<Lineage>& by = *replaced) {
         Said said;
-        LineageSaid& now = *said.mutable_superseded()->mutable_lineage();
-        now.set_identity(by->identity);
-        now.set_epoch(by->epoch);
-        now.set_host(by->host);
-        now.set_since(std::chrono::duration_cast<std::chrono::seconds>(by->since.time_since_epoch()).count());
+        *said.mutable_superseded()->mutable_lineage() = said_of(*by);
         TRY_VOID(line.say(said));
         return Error{fmt::format("the queue of {} goes on here (epoch {}): it was told so", queue->host, by->epoch), "4.3.0"};
     }

@@ -6,11 +6,15 @@
 #include "standby/line.hpp"
 #include "standby/replica.hpp"
 
+#include <functional>
+
 namespace posthorn::standby {
 
 struct Receiving {
     std::string version, host;  // what this end says of itself
     std::chrono::milliseconds patience{30'000};
+    /// The folder is this process's, and no other's.
+    std::function<void()> begun = {};
 };
 
 /// Blocks until it is over. Success: the queue is done with it.

@@ -225,6 +225,64 @@ TEST_CASE("mirror: who waits for an answer before it begins has it when the copy
     CHECK(replaced->host == "second.test");
 }
 
+TEST_CASE("mirror: a copy that lies about who has the queue ends nothing, and its words are printable")
+{
+    spool::RecordedFiles files;
+    HandClock clock;
+    const auto lineage = lineage_of(files, "first.test", clock);
+    REQUIRE(lineage);
+    const auto told = [&](const std::function<void(Said&)>& answer) {
+        Mirror::Options options;
+        options.longest_pause = options.pause = std::chrono::hours{1};
+        bool superseded = false;
+        std::jthread liar;
+        Mirror mirror(files, *lineage, options,
+                      [&]() -> Result<Fd> {
+                          int both[2] = {-1, -1};
+                          if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) != 0)
+                              return Error{"socketpair"};
+                          liar = std::jthread([&answer, end = both[1]] {
+                              const Fd owned(end);
+                              Line line(end, end, "the queue");
+                              const auto begin = line.hear(std::chrono::seconds{30});
+                              Said said;
+                              if (begin)
+                                  *said.mutable_superseded()->mutable_lineage() = begin->begin().lineage();
+                              answer(said);
+                              (void)line.say(said);
+                          });
+                          return Fd(both[0]);
+                      },
+                      spool::silent_log(), {.superseded = [&](const Lineage&) { superseded = true; }, .changed = {}});
+        mirror.start();
+        mirror.wait_for_answer(std::chrono::seconds{30});
+        liar.join();
+        for (int i = 0; i < 20'000 && mirror.status().trouble.empty() && !superseded; ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds{1});
+        mirror.stop();
+        return superseded ? std::string("superseded") : mirror.status().host + "|" + mirror.status().trouble;
+    };
+    constexpr const char* another = "|it says that another queue than this one went on there";
+    CHECK(told([](Said& said) { said.mutable_superseded()->mutable_lineage()->set_epoch(2); }) == "superseded");
+    CHECK(told([](Said&) {}) == another);
+    CHECK(told([](Said& said) {
+              said.mutable_superseded()->mutable_lineage()->set_epoch(2);
+              said.mutable_superseded()->mutable_lineage()->set_identity(another_identity);
+          }) == another);
+    for (const auto& none : std::initializer_list<std::function<void(LineageSaid&)>>{
+             [](LineageSaid& of) { of.set_identity("../"); }, [](LineageSaid& of) { of.set_epoch(0); },
+             [](LineageSaid& of) { of.set_epoch(~std::uint64_t{0}); }, [](LineageSaid& of) { of.set_since(INT64_MAX); },
+             [](LineageSaid& of) { of.set_since(-1); }})
+        CHECK(told([&](Said& said) { none(*said.mutable_superseded()->mutable_lineage()); }) == "|what it says of its queue is none of ours");
+    const std::string welcomed = told([](Said& said) { said.mutable_welcome()->set_host("a\x1b[2J b" + std::string(1'000, 'x')); });
+    CHECK(welcomed.find('\x1b') == std::string::npos);
+    CHECK(welcomed.find(' ') == welcomed.find(" the copy"));
+    CHECK(welcomed.find('|') <= 300);
+    const std::string failed = told([](Said& said) { said.set_failed("\x1b[2J" + std::string(100'000, 'y')); });
+    CHECK(failed.find('\x1b') == std::string::npos);
+    CHECK(failed.size() < 400);
+}
+
 TEST_CASE("replica: a folder with a queue of its own, another's copy, or a copy of a later queue takes nothing")
 {
     HandClock clock;

@@ -179,14 +179,15 @@ int receive(const config::Snapshot& snapshot)
     ::signal(SIGPIPE, SIG_IGN);
     const std::string folder = folder_of(snapshot), pid_file = fmt::format("{}/{}", folder, receiver_name);
     const auto files = spool::system_files(folder);
-    if (!is_open(*files)) {  // for who wants it to end; promote looks whether the lock is held
+    // For who wants it to end (promote --now).
+    const auto write_pid = [&] {
         const Fd file(::open(pid_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
         const std::string pid = fmt::format("{}\n", ::getpid());
         if (!file || ::write(file.get(), pid.data(), pid.size()) != static_cast<ssize_t>(pid.size()))
             throw Failure(fmt::format("{}: {}", pid_file, errno_text(errno)), submit::exit_unavailable);
-    }
+    };
     standby::Line line(0, 1, "the queue");
-    or_fail(standby::receive(*files, SystemClock(), line, {.version = POSTHORN_VERSION, .host = snapshot.text("myhostname")}),
+    or_fail(standby::receive(*files, SystemClock(), line, {.version = POSTHORN_VERSION, .host = snapshot.text("myhostname"), .begun = write_pid}),
             submit::exit_temporary);
     return 0;
 }
